@@ -1,0 +1,3 @@
+//! Floor 1: from the backlog signal to an admission rate.
+
+pub mod settings;

@@ -1,0 +1,8 @@
+//! Floor 0: the words of the project as types. No I/O, no clock, no randomness.
+
+pub mod backlog;
+pub mod code;
+pub mod job;
+pub mod tier;
+pub mod time;
+pub mod units;

@@ -1,0 +1,29 @@
+//! tidegate: a backpressure-aware ingestion gateway.
+//!
+//! The map, one floor above the other; imports go down only (`tests/architecture.rs` decides):
+//!
+//! | floor | rooms | |
+//! |---|---|---|
+//! | 0 | [`domain`] | the words as types |
+//! | 1 | [`admission`], [`control`], [`yaml`] | gate; drain and rate; YAML with positions |
+//! | 2 | [`regulator`], [`policy`] | one tier's law, the three together; the operators' YAML, compiled |
+//! | 3 | [`clock`], [`random`], [`telemetry`] | the world's time and chance; metrics and logs |
+//! | 4 | [`queue`] | where accepted jobs are kept |
+//! | 5 | [`runtime`] | the live parts: admission, control loop, forwarding, stopping |
+//! | 6 | [`server`] | HTTP in and out |
+//! | 7 | [`config`], [`app`], [`cli`] | settings, wiring, commands |
+//!
+//! Floors 0 to 2 are pure: time comes in as a parameter, results go out as values.
+
+pub mod admission;
+pub mod clock;
+pub mod control;
+pub mod domain;
+pub mod policy;
+pub mod queue;
+pub mod random;
+pub mod regulator;
+pub mod runtime;
+pub mod server;
+pub mod telemetry;
+pub mod yaml;

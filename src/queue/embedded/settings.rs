@@ -1,0 +1,73 @@
+//! What the embedded queue must be told.
+
+use std::path::PathBuf;
+
+use crate::policy::{Ordering, RetryPolicy};
+
+/// Where and how the queue keeps its jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedSettings {
+    /// The queue's file; its folder is made if it is missing.
+    pub path: PathBuf,
+    /// Whether a receipt waits for the disk.
+    pub durability: EmbeddedDurability,
+    /// The file may not grow beyond this many bytes.
+    pub max_bytes: u64,
+}
+
+/// Whether a receipt waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmbeddedDurability {
+    /// Synced before the answer: survives a power loss.
+    Disk,
+    /// Written before the answer, synced later: survives a kill, not a power loss.
+    Relaxed,
+}
+
+/// What the queue must know of a tier's policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierRules {
+    /// Share of the workers.
+    pub weight: u32,
+    /// Attempts and pauses.
+    pub retry: RetryPolicy,
+    /// Order within an ordering key.
+    pub ordering: Ordering,
+}
+
+/// Why the queue's file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds it.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer version.
+    #[error("{path} has format version {found}, this program knows up to {known}: use the newer program that wrote it")]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// It is not a queue file, or is damaged.
+    #[error("{path} is damaged or not a tidegate queue: {detail}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The file or its folder cannot be read or written.
+    #[error("{path} cannot be opened: {detail}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}

@@ -1,0 +1,41 @@
+//! What can go wrong with a queue.
+
+/// Why jobs were not stored, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The queue cannot take jobs now; nothing was stored.
+    #[error("the queue cannot store jobs now: {detail}")]
+    Unavailable {
+        /// What is wrong, for the client and the log; no paths, no secrets.
+        detail: String,
+    },
+    /// The queue's own bound on bytes is reached; nothing was stored.
+    #[error("the queue is full: {detail}")]
+    Full {
+        /// Which bound.
+        detail: String,
+    },
+    /// More waits to be stored than the gateway keeps in memory; nothing was stored.
+    #[error("too many jobs wait to be stored")]
+    Overloaded,
+    /// The queue is closed; nothing was stored.
+    #[error("the queue is closed")]
+    Closed,
+    /// Whether the jobs were stored cannot be known.
+    #[error("it is not known whether the jobs were stored")]
+    Unknown,
+}
+
+/// Why a queue cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// The storage failed.
+    #[error("the queue's storage failed: {detail}")]
+    Unavailable {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The queue is closed.
+    #[error("the queue is closed")]
+    Closed,
+}

@@ -1,0 +1,140 @@
+//! Floor 4: where accepted jobs are kept. `JobQueue` is what every backend promises.
+
+pub mod dead_letter;
+pub mod embedded;
+pub mod error;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+
+use crate::domain::backlog::Reading;
+use crate::domain::job::Job;
+use crate::domain::tier::{Tier, TierMap};
+use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
+use crate::queue::error::{QueueError, StoreError};
+
+/// A boxed future, so that the trait can be `dyn`; used where a call is rare enough not to care.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A place that keeps accepted jobs until a worker has done them.
+pub trait JobQueue: Send + Sync + 'static {
+    /// The backend's name as configuration and status say it.
+    fn name(&self) -> &'static str;
+
+    /// The durability that a receipt reaches now.
+    fn durability(&self) -> Durability;
+
+    /// Hands jobs of one tier over to be stored, all or none. Returns at once; the jobs are stored (or not)
+    /// whether or not anybody still waits for the answer.
+    ///
+    /// # Errors
+    /// The jobs cannot even be taken over: too many wait already, or the queue is closed. Nothing was stored.
+    fn enqueue(&self, tier: Tier, jobs: Vec<Job>) -> Result<Storing, StoreError>;
+
+    /// Depth, age and flows of every tier at one instant.
+    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>>;
+
+    /// What has happened to jobs since the process started, of every tier, at one instant.
+    fn totals(&self) -> TierMap<Totals>;
+
+    /// Whether this instance can store on its own disk; the error says what is wrong.
+    fn check_own_disk(&self) -> Result<(), QueueError>;
+
+    /// A page of dead letters, oldest first.
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>>;
+
+    /// One dead letter with its payload.
+    fn dead_letter(&self, id: crate::domain::job::JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
+
+    /// Moves dead letters back into their queue; attempts start again, id, payload and history stay.
+    fn replay(&self, ids: Vec<crate::domain::job::JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>>;
+
+    /// Deletes dead letters for good.
+    fn purge(&self, ids: Vec<crate::domain::job::JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>>;
+
+    /// Stores what was handed over, then closes. Later calls answer [`StoreError::Closed`].
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// How well a stored job is kept; what a receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a crash of the gateway, not a power loss.
+    Memory,
+    /// Survives a power loss of the machine that keeps it.
+    Disk,
+    /// Survives the loss of a machine.
+    Replicated,
+    /// On the local disk, to be forwarded when the backend is back.
+    Spooled,
+}
+
+impl Durability {
+    /// The word in receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Durability::Memory => "memory",
+            Durability::Disk => "disk",
+            Durability::Replicated => "replicated",
+            Durability::Spooled => "spooled",
+        }
+    }
+}
+
+/// What storing reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The durability reached before this value was made.
+    pub durability: Durability,
+    /// The tier's depth just after.
+    pub depth: u64,
+}
+
+/// The answer to an [`JobQueue::enqueue`], on its way. Dropping it does not unsend the jobs.
+#[derive(Debug)]
+pub struct Storing(oneshot::Receiver<Result<Stored, StoreError>>);
+
+/// The storing side's end of a [`Storing`].
+pub type StoringAnswer = oneshot::Sender<Result<Stored, StoreError>>;
+
+impl Storing {
+    /// A pair: the end that answers and the end that waits.
+    pub fn channel() -> (StoringAnswer, Storing) {
+        let (answer, wait) = oneshot::channel();
+        (answer, Storing(wait))
+    }
+
+    /// Waits until the jobs are stored as durably as `Stored` says.
+    ///
+    /// # Errors
+    /// What went wrong; `StoreError::Unknown` if the storing side vanished.
+    pub async fn finished(self) -> Result<Stored, StoreError> {
+        self.0.await.unwrap_or(Err(StoreError::Unknown))
+    }
+}
+
+/// What happened to a tier's jobs since the process started, and what is there now.
+/// `recovered + stored + dead_at_start = waiting + leased + done + expired + dead + purged`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Found in the queue at start.
+    pub recovered: u64,
+    /// Dead letters found at start.
+    pub dead_at_start: u64,
+    /// Stored since.
+    pub stored: u64,
+    /// Acknowledged by workers.
+    pub done: u64,
+    /// Dropped past their expiry.
+    pub expired: u64,
+    /// Dead letters deleted for good.
+    pub purged: u64,
+    /// Wait now, delayed ones included.
+    pub waiting: u64,
+    /// Leased now.
+    pub leased: u64,
+    /// Dead letters now.
+    pub dead: u64,
+}

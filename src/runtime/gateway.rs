@@ -1,0 +1,35 @@
+//! Everything a request handler may touch, in one place.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::policy::Policy;
+use crate::queue::JobQueue;
+use crate::queue::embedded::EmbeddedQueue;
+use crate::runtime::admission::Admission;
+use crate::runtime::forward::Forward;
+use crate::runtime::lifecycle::Lifecycle;
+use crate::telemetry::metrics::Metrics;
+
+/// The running gateway, as the server sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    /// The clocks.
+    pub clock: Clock,
+    /// The policy in force.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// The gate.
+    pub admission: Admission,
+    /// The way to the queue.
+    pub forward: Forward,
+    /// The queue.
+    pub queue: Arc<dyn JobQueue>,
+    /// The embedded queue, where workers lease through the gateway; `None` on the other backends.
+    pub leases: Option<Arc<EmbeddedQueue>>,
+    /// The phase the process is in.
+    pub lifecycle: Lifecycle,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+}

@@ -1,0 +1,6 @@
+//! Floor 5: the live parts around the pure law: they read clocks, hold locks and run tasks.
+
+pub mod admission;
+pub mod forward;
+pub mod gateway;
+pub mod lifecycle;

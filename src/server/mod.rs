@@ -1,0 +1,3 @@
+//! Floor 6: HTTP in and out.
+
+pub mod limits;
