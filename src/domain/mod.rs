@@ -5,4 +5,5 @@ pub mod code;
 pub mod job;
 pub mod tier;
 pub mod time;
+pub mod totals;
 pub mod units;
