@@ -110,6 +110,13 @@ impl<T> TierMap<T> {
     }
 }
 
+/// The values of `p0`, `p1` and `p2`, in this order.
+impl<T> From<(T, T, T)> for TierMap<T> {
+    fn from((p0, p1, p2): (T, T, T)) -> TierMap<T> {
+        TierMap { p0, p1, p2 }
+    }
+}
+
 impl<T> Index<Tier> for TierMap<T> {
     type Output = T;
 

@@ -1,40 +1,83 @@
 //! The regulator, shared by all requests: one short lock, never held across an await.
 
-use crate::admission::decision::{RateLimit, Refusal};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::admission::decision::{Decision, RateLimit, Refusal};
+use crate::clock::Clock;
+use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::units::Cost;
+use crate::regulator::Regulator;
 use crate::regulator::report::TickReport;
+use crate::telemetry::metrics::Metrics;
 
 /// The handle through which requests ask and the control loop steers.
 #[derive(Clone, Debug)]
-pub struct Admission {}
+pub struct Admission(Arc<Shared>);
 
-#[expect(unused_variables, reason = "replaced by the real handle")]
+#[derive(Debug)]
+struct Shared {
+    regulator: Mutex<Regulator>,
+    reports: watch::Sender<TierMap<TickReport>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
 impl Admission {
+    /// Puts a regulator in force.
+    pub fn new(regulator: Regulator, clock: Clock, metrics: Arc<Metrics>) -> Admission {
+        let reports = watch::Sender::new(TierMap::default());
+        Admission(Arc::new(Shared { regulator: Mutex::new(regulator), reports, clock, metrics }))
+    }
+
     /// Asks for `cost` jobs of a tier.
     ///
     /// # Errors
     /// The refusal, with its promised return.
     pub fn admit(&self, tier: Tier, cost: Cost) -> Result<Permit, Refusal> {
-        unimplemented!()
+        let now = self.0.clock.now();
+        let decision = self.regulator().decide(tier, cost, now);
+        self.0.metrics.decision(self.0.clock.now().since(now));
+        match decision {
+            Decision::Admitted(limit) => {
+                Ok(Permit { admission: self.clone(), tier, unused: Some(cost), limit })
+            }
+            Decision::Refused(refusal) => Err(refusal),
+        }
     }
 
     /// The refusal of the most critical tier of the set, if every one of them would refuse now.
     pub fn all_shut(&self, tiers: TierSet) -> Option<Refusal> {
-        unimplemented!()
+        self.regulator().all_shut(tiers, self.0.clock.now())
+    }
+
+    /// One step of the control law; returns what it saw and did.
+    pub fn tick(&self, readings: TierMap<Option<Reading>>) -> TierMap<TickReport> {
+        let reports = self.regulator().tick(readings, self.0.clock.now());
+        self.0.reports.send_replace(reports);
+        reports
     }
 
     /// The reports of the last control step.
     pub fn reports(&self) -> TierMap<TickReport> {
-        unimplemented!()
+        *self.0.reports.borrow()
+    }
+
+    // A panic under the lock is a bug of one decision; the gate goes on for all others.
+    fn regulator(&self) -> MutexGuard<'_, Regulator> {
+        self.0.regulator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Leave to store `cost` jobs. Dropped unused, it gives its tokens back.
 #[derive(Debug)]
+#[must_use = "a permit that is dropped gives its tokens back"]
 pub struct Permit {
+    admission: Admission,
     tier: Tier,
-    cost: Cost,
+    unused: Option<Cost>,
     limit: RateLimit,
 }
 
@@ -44,13 +87,34 @@ impl Permit {
         self.tier
     }
 
-    /// The jobs it is for.
-    pub const fn cost(&self) -> Cost {
-        self.cost
-    }
-
     /// What is left of the tier's allowance.
     pub const fn limit(&self) -> RateLimit {
         self.limit
+    }
+
+    /// Narrows the permit to this many jobs, giving the rest back now; never widens it.
+    pub fn narrow_to(&mut self, jobs: usize) {
+        let granted = self.unused.map_or(0, Cost::count);
+        let kept = u32::try_from(jobs).unwrap_or(u32::MAX).min(granted);
+        self.give_back(Cost::jobs(granted - kept));
+        self.unused = Cost::jobs(kept);
+    }
+
+    /// The jobs are stored, or may be: nothing is given back.
+    pub fn used(mut self) {
+        self.unused = None;
+    }
+
+    fn give_back(&self, cost: Option<Cost>) {
+        if let Some(cost) = cost {
+            let now = self.admission.0.clock.now();
+            self.admission.regulator().give_back(self.tier, cost, now);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.give_back(self.unused);
     }
 }

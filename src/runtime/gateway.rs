@@ -10,8 +10,10 @@ use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::runtime::admission::Admission;
 use crate::runtime::forward::Forward;
+use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::scrape::Scrape;
 
 /// The running gateway, as the server sees it. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +32,22 @@ pub struct Gateway {
     pub leases: Option<Arc<EmbeddedQueue>>,
     /// The phase the process is in.
     pub lifecycle: Lifecycle,
+    /// The requests being answered.
+    pub in_flight: InFlight,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+}
+
+impl Gateway {
+    /// Everything for Prometheus, of this moment.
+    ///
+    /// # Errors
+    /// The encoder met a family it cannot write.
+    pub fn scrape(&self) -> prometheus::Result<String> {
+        self.metrics.render(&Scrape {
+            reports: self.admission.reports(),
+            totals: self.queue.totals(),
+            policy: &self.policy.load(),
+        })
+    }
 }

@@ -1,6 +1,9 @@
 //! Floor 5: the live parts around the pure law: they read clocks, hold locks and run tasks.
 
 pub mod admission;
+pub mod control_loop;
 pub mod forward;
 pub mod gateway;
+pub mod in_flight;
 pub mod lifecycle;
+pub mod shutdown;

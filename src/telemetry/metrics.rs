@@ -1,44 +1,245 @@
-//! The one table of metrics. Counting methods keep the identity
+//! The counters and histograms that requests feed. Counting keeps the identity
 //! `received = admitted + duplicate + refused + invalid` by construction.
 
 use std::time::Duration;
 
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+
 use crate::domain::code::Code;
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, TierMap};
+use crate::telemetry::families as family;
+use crate::telemetry::latency::{Latency, Quantiles};
+use crate::telemetry::scrape::Scraped;
 
 /// Every metric of the process.
 #[derive(Debug)]
-pub struct Metrics {}
+pub struct Metrics {
+    pub(super) registry: Registry,
+    pub(super) scraped: Scraped,
+    received: IntCounter,
+    admitted: TierMap<IntCounter>,
+    refused: IntCounterVec,
+    invalid: IntCounterVec,
+    stored_late: TierMap<IntCounter>,
+    request: HistogramVec,
+    decision: Histogram,
+    store: TierMap<Histogram>,
+    retry_after: HistogramVec,
+    latency: TierMap<Latency>,
+}
 
-#[expect(unused_variables, reason = "replaced by the real table")]
+/// Why the table could not be built: a mistake in the table itself.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// Two families of one name, or a bad name.
+    #[error("a metric family cannot be registered")]
+    Family(#[from] prometheus::Error),
+    /// Bad bounds.
+    #[error("a latency record cannot be made")]
+    Latency(#[from] hdrhistogram::CreationError),
+}
+
+/// A tier's answers since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Stored and receipted.
+    pub admitted: u64,
+    /// Refused for rate or window.
+    pub throttled: u64,
+    /// Refused by a threshold.
+    pub shed: u64,
+    /// Refused in all, for whatever reason.
+    pub refused: u64,
+}
+
 impl Metrics {
+    /// Every family, registered and showing zero; `classic_names` adds the aliases.
+    ///
+    /// # Errors
+    /// The table contradicts itself.
+    pub fn new(classic_names: bool) -> Result<Metrics, MetricsError> {
+        let registry = Registry::new();
+        let admitted = family::JOBS_ADMITTED.counters(&registry)?;
+        let stored_late = family::JOBS_STORED_LATE.counters(&registry)?;
+        let store = family::STORE_DURATION.histograms(&registry, STORE_SECONDS)?;
+        let duplicate = family::JOBS_DUPLICATE.counters(&registry)?;
+        let latencies = (Latency::new()?, Latency::new()?, Latency::new()?);
+        let metrics = Metrics {
+            scraped: Scraped::new(&registry, classic_names)?,
+            received: family::JOBS_RECEIVED.counter(&registry)?,
+            admitted: TierMap::from_fn(|tier| admitted.with_label_values(&[tier.as_str()])),
+            refused: family::JOBS_REFUSED.counters(&registry)?,
+            invalid: family::JOBS_INVALID.counters(&registry)?,
+            stored_late: TierMap::from_fn(|tier| stored_late.with_label_values(&[tier.as_str()])),
+            request: family::REQUEST_DURATION.histograms(&registry, REQUEST_SECONDS)?,
+            decision: family::DECISION_DURATION.histogram(&registry, DECISION_SECONDS)?,
+            store: TierMap::from_fn(|tier| store.with_label_values(&[tier.as_str()])),
+            retry_after: family::RETRY_AFTER.histograms(&registry, RETRY_AFTER_SECONDS)?,
+            latency: TierMap::from(latencies),
+            registry,
+        };
+        metrics.show_from_the_start(&duplicate);
+        Ok(metrics)
+    }
+
     /// Counts jobs that were received and stored.
     pub fn admitted(&self, tier: Tier, jobs: u64) {
-        unimplemented!()
+        self.received.inc_by(jobs);
+        self.admitted[tier].inc_by(jobs);
     }
 
     /// Counts jobs that were received and refused (429, 503, 504); no tier before classification.
     pub fn refused(&self, tier: Option<Tier>, code: Code, jobs: u64) {
-        unimplemented!()
+        self.received.inc_by(jobs);
+        self.refused.with_label_values(&[label(tier), code.as_str()]).inc_by(jobs);
     }
 
     /// Counts jobs that were received and invalid (every other 4xx).
     pub fn invalid(&self, code: Code, jobs: u64) {
-        unimplemented!()
+        self.received.inc_by(jobs);
+        self.invalid.with_label_values(&[code.as_str()]).inc_by(jobs);
     }
 
     /// Counts jobs stored after their request was answered 504.
     pub fn stored_late(&self, tier: Tier, jobs: u64) {
-        unimplemented!()
+        self.stored_late[tier].inc_by(jobs);
     }
 
     /// Records one answered job request.
     pub fn request(&self, tier: Option<Tier>, status: u16, took: Duration) {
-        unimplemented!()
+        self.request.with_label_values(&[label(tier), status_label(status)]).observe(took.as_secs_f64());
+        if let Some(tier) = tier {
+            self.latency[tier].record(took);
+        }
     }
 
     /// Records one Retry-After given.
     pub fn retry_after(&self, tier: Option<Tier>, after: Duration) {
-        unimplemented!()
+        self.retry_after.with_label_values(&[label(tier)]).observe(after.as_secs_f64());
+    }
+
+    /// Records the time one admission decision took.
+    pub fn decision(&self, took: Duration) {
+        self.decision.observe(took.as_secs_f64());
+    }
+
+    /// Records the time from handing jobs to the queue to their durable storage.
+    pub fn store(&self, tier: Tier, took: Duration) {
+        self.store[tier].observe(took.as_secs_f64());
+    }
+
+    /// A tier's answers since the start.
+    pub fn counts(&self, tier: Tier) -> Counts {
+        let refused = |code: Code| self.refused.with_label_values(&[tier.as_str(), code.as_str()]).get();
+        Counts {
+            admitted: self.admitted[tier].get(),
+            throttled: refused(Code::Throttled),
+            shed: refused(Code::Shed),
+            refused: REFUSALS.iter().map(|code| refused(*code)).sum(),
+        }
+    }
+
+    /// Quantiles of a tier's request latency over the last minute.
+    pub fn latency(&self, tier: Tier) -> Quantiles {
+        self.latency[tier].quantiles()
+    }
+
+    /// Lets latencies of more than a minute ago be forgotten. Called twice a minute.
+    pub fn rotate_latencies(&self) {
+        for (_, latency) in self.latency.iter() {
+            latency.rotate();
+        }
+    }
+
+    /// Touches every series of the closed label sets, so that dashboards see zeros and not gaps.
+    fn show_from_the_start(&self, duplicate: &IntCounterVec) {
+        for tier in [None, Some(Tier::P0), Some(Tier::P1), Some(Tier::P2)] {
+            for code in REFUSALS {
+                self.refused.with_label_values(&[label(tier), code.as_str()]);
+            }
+            self.retry_after.with_label_values(&[label(tier)]);
+        }
+        for tier in Tier::ALL {
+            duplicate.with_label_values(&[tier.as_str()]);
+            self.request.with_label_values(&[tier.as_str(), status_label(202)]);
+        }
+        for code in Code::ALL.iter().filter(|code| !REFUSALS.contains(code)) {
+            self.invalid.with_label_values(&[code.as_str()]);
+        }
+    }
+}
+
+const fn label(tier: Option<Tier>) -> &'static str {
+    match tier {
+        Some(tier) => tier.as_str(),
+        None => "none",
+    }
+}
+
+/// The statuses that job requests are answered with; a closed set, as every label.
+const fn status_label(status: u16) -> &'static str {
+    match status {
+        202 => "202",
+        207 => "207",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        405 => "405",
+        408 => "408",
+        409 => "409",
+        413 => "413",
+        415 => "415",
+        422 => "422",
+        429 => "429",
+        503 => "503",
+        504 => "504",
+        _ => "other",
+    }
+}
+
+/// The codes of 429, 503 and 504: refused, where all others are invalid.
+const REFUSALS: [Code; 10] = [
+    Code::Throttled,
+    Code::Shed,
+    Code::QueueFull,
+    Code::TenantQuota,
+    Code::ClientLimit,
+    Code::BackendUnavailable,
+    Code::SignalStale,
+    Code::Overloaded,
+    Code::Draining,
+    Code::OutcomeUnknown,
+];
+
+/// From a local refusal to the default request timeout.
+const REQUEST_SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// From one fast fsync to a request timeout.
+const STORE_SECONDS: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// A decision takes some hundred nanoseconds; the tail shows lock contention.
+const DECISION_SECONDS: &[f64] =
+    &[100e-9, 250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 100e-6, 1e-3, 10e-3];
+
+/// From the least promise to the default longest.
+const RETRY_AFTER_SECONDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_counted_is_received_once() {
+        let metrics = Metrics::new(true).unwrap();
+        metrics.admitted(Tier::P0, 3);
+        metrics.refused(Some(Tier::P2), Code::Shed, 2);
+        metrics.refused(None, Code::Overloaded, 1);
+        metrics.invalid(Code::TooLarge, 1);
+        assert_eq!(metrics.received.get(), 7);
+        assert_eq!(metrics.counts(Tier::P2), Counts { admitted: 0, throttled: 0, shed: 2, refused: 2 });
     }
 }

@@ -1,0 +1,102 @@
+//! The tick: read the backlog, take one step of the law, publish and log what changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+use crate::domain::backlog::Reading;
+use crate::domain::tier::{Tier, TierMap};
+use crate::queue::JobQueue;
+use crate::queue::error::QueueError;
+use crate::regulator::report::{Signal, TickReport};
+use crate::runtime::admission::Admission;
+use crate::telemetry::metrics::Metrics;
+
+/// Steers the gate for ever, one step every `period`.
+#[derive(Debug)]
+pub struct ControlLoop {
+    admission: Admission,
+    metrics: Arc<Metrics>,
+    period: Duration,
+    last: TierMap<TickReport>,
+    signal_failed: bool,
+}
+
+impl ControlLoop {
+    /// A loop that steers this gate.
+    pub fn new(admission: Admission, metrics: Arc<Metrics>, period: Duration) -> ControlLoop {
+        ControlLoop { admission, metrics, period, last: TierMap::default(), signal_failed: false }
+    }
+
+    /// Runs until dropped. A reading that is late does not stop the steps: it is used when it comes, with the
+    /// moment it was taken.
+    pub async fn run(mut self, queue: Arc<dyn JobQueue>) {
+        let mut ticks = interval(self.period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut latencies_kept = Duration::ZERO;
+        let mut under_way = None;
+        loop {
+            ticks.tick().await;
+            let reading = under_way.get_or_insert_with(|| queue.backlog());
+            let answer = timeout(self.period / 2, reading).await.ok();
+            if answer.is_some() {
+                under_way = None;
+            }
+            self.tick(answer);
+            latencies_kept += self.period;
+            if latencies_kept >= LATENCY_PERIOD {
+                latencies_kept = Duration::ZERO;
+                self.metrics.rotate_latencies();
+            }
+        }
+    }
+
+    fn tick(&mut self, answer: Option<Result<TierMap<Reading>, QueueError>>) {
+        let readings = match answer {
+            Some(Ok(readings)) => {
+                self.signal_failed = false;
+                readings.map(|_, reading| Some(reading))
+            }
+            Some(Err(error)) => {
+                if !std::mem::replace(&mut self.signal_failed, true) {
+                    error!(%error, "the backlog cannot be read");
+                }
+                TierMap::default()
+            }
+            None => TierMap::default(),
+        };
+        let reports = self.admission.tick(readings);
+        for tier in Tier::ALL {
+            log_changes(tier, &self.last[tier], &reports[tier]);
+        }
+        self.last = reports;
+    }
+}
+
+/// One line for each state that is another than at the last step.
+fn log_changes(tier: Tier, before: &TickReport, now: &TickReport) {
+    let depth = now.backlog.depth();
+    if before.signal != now.signal {
+        match now.signal {
+            Signal::Fresh if before.signal == Signal::Awaited => {}
+            Signal::Fresh => info!(%tier, "the backlog signal is fresh again"),
+            Signal::Modelled | Signal::Awaited => {}
+            Signal::Stale => error!(%tier, age = ?now.signal_age, "the backlog signal is lost"),
+        }
+    }
+    match (before.shedding, now.shedding) {
+        (false, true) => warn!(%tier, depth, "shedding starts"),
+        (true, false) => info!(%tier, depth, "shedding ends"),
+        _ => {}
+    }
+    match (before.full, now.full) {
+        (false, true) => warn!(%tier, depth, "the tier is at its hard bound"),
+        (true, false) => info!(%tier, depth, "the tier is below its hard bound again"),
+        _ => {}
+    }
+}
+
+/// Latency quantiles cover one to two of these.
+const LATENCY_PERIOD: Duration = Duration::from_secs(30);

@@ -1,0 +1,193 @@
+//! The metrics that are read at the scrape: gauges of queue and controller, and the queue's own counters.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::{Encoder, GaugeVec, IntCounterVec, Registry, TextEncoder};
+
+use crate::domain::tier::{Tier, TierMap};
+use crate::domain::totals::Totals;
+use crate::policy::Policy;
+use crate::regulator::report::TickReport;
+use crate::telemetry::families as family;
+use crate::telemetry::metrics::Metrics;
+
+/// What the rest of the gateway knows at the moment of a scrape.
+#[derive(Debug)]
+pub struct Scrape<'a> {
+    /// The last control step.
+    pub reports: TierMap<TickReport>,
+    /// The queue's counts.
+    pub totals: TierMap<Totals>,
+    /// The policy in force.
+    pub policy: &'a Policy,
+}
+
+/// The families that are set anew at every scrape.
+#[derive(Debug)]
+pub(super) struct Scraped {
+    // Held from the first change to the last byte written, so that two scrapes never see each other's halves.
+    one_at_a_time: Mutex<()>,
+    recovered: IntCounterVec,
+    done: IntCounterVec,
+    expired: IntCounterVec,
+    purged: IntCounterVec,
+    waiting: GaugeVec,
+    leased: GaugeVec,
+    dead: GaugeVec,
+    dead_at_start: GaugeVec,
+    depth: GaugeVec,
+    oldest_age: GaugeVec,
+    signal_age: GaugeVec,
+    drain: GaugeVec,
+    rate: GaugeVec,
+    pressure: GaugeVec,
+    target: GaugeVec,
+    spool: GaugeVec,
+    lost_unread: IntCounterVec,
+    headroom: GaugeVec,
+    revision: GaugeVec,
+    reloads: IntCounterVec,
+    build: GaugeVec,
+    classic: Option<Classic>,
+}
+
+#[derive(Debug)]
+struct Classic {
+    depth: GaugeVec,
+    lag: GaugeVec,
+    age_p99: GaugeVec,
+    shed: IntCounterVec,
+}
+
+impl Scraped {
+    pub(super) fn new(registry: &Registry, classic_names: bool) -> prometheus::Result<Scraped> {
+        let classic = if classic_names { Some(Classic::new(registry)?) } else { None };
+        Ok(Scraped {
+            one_at_a_time: Mutex::new(()),
+            recovered: family::JOBS_RECOVERED.counters(registry)?,
+            done: family::JOBS_DONE.counters(registry)?,
+            expired: family::EXPIRED_JOBS.counters(registry)?,
+            purged: family::DEAD_LETTERS_PURGED.counters(registry)?,
+            waiting: family::JOBS_WAITING.gauges(registry)?,
+            leased: family::JOBS_LEASED.gauges(registry)?,
+            dead: family::DEAD_LETTERS.gauges(registry)?,
+            dead_at_start: family::DEAD_LETTERS_AT_START.gauges(registry)?,
+            depth: family::QUEUE_DEPTH.gauges(registry)?,
+            oldest_age: family::QUEUE_OLDEST_AGE.gauges(registry)?,
+            signal_age: family::SIGNAL_AGE.gauges(registry)?,
+            drain: family::DRAIN_RATE.gauges(registry)?,
+            rate: family::ADMISSION_RATE.gauges(registry)?,
+            pressure: family::PRESSURE.gauges(registry)?,
+            target: family::TARGET_DEPTH.gauges(registry)?,
+            spool: family::SPOOL_DEPTH.gauges(registry)?,
+            lost_unread: family::LOST_UNREAD.counters(registry)?,
+            headroom: family::RETENTION_HEADROOM.gauges(registry)?,
+            revision: family::POLICY_REVISION.gauges(registry)?,
+            reloads: family::POLICY_RELOADS.counters(registry)?,
+            build: family::BUILD_INFO.gauges(registry)?,
+            classic,
+        })
+    }
+
+    fn set(&self, scrape: &Scrape<'_>) {
+        for tier in Tier::ALL {
+            self.set_totals(tier, &scrape.totals[tier]);
+            self.set_report(tier, &scrape.policy.tiers[tier].queue, &scrape.reports[tier]);
+            self.spool.with_label_values(&[tier.as_str()]).set(0.0);
+            self.lost_unread.with_label_values(&[tier.as_str()]);
+            self.headroom.with_label_values(&[tier.as_str()]).set(f64::INFINITY);
+        }
+        self.revision.reset();
+        self.revision.with_label_values(&[scrape.policy.revision.as_str()]).set(1.0);
+        for result in ["applied", "rejected", "unchanged"] {
+            self.reloads.with_label_values(&[result]);
+        }
+        self.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+    }
+
+    fn set_totals(&self, tier: Tier, totals: &Totals) {
+        for (counters, value) in [
+            (&self.recovered, totals.recovered),
+            (&self.done, totals.done),
+            (&self.expired, totals.expired),
+            (&self.purged, totals.purged),
+        ] {
+            set_counter(counters, tier.as_str(), value);
+        }
+        for (gauges, value) in [
+            (&self.waiting, totals.waiting),
+            (&self.leased, totals.leased),
+            (&self.dead, totals.dead),
+            (&self.dead_at_start, totals.dead_at_start),
+        ] {
+            gauges.with_label_values(&[tier.as_str()]).set(number(value));
+        }
+    }
+
+    fn set_report(&self, tier: Tier, queue: &str, report: &TickReport) {
+        let oldest = report.backlog.oldest_age.unwrap_or_default().as_secs_f64();
+        let depth = number(report.backlog.depth());
+        for (gauges, value) in [(&self.depth, depth), (&self.oldest_age, oldest)] {
+            gauges.with_label_values(&[tier.as_str(), queue]).set(value);
+        }
+        // Before the first reading the signal is infinitely old, not fresh.
+        let signal_age = report.signal_age.map_or(f64::INFINITY, |age| age.as_secs_f64());
+        for (gauges, value) in [
+            (&self.signal_age, signal_age),
+            (&self.drain, report.drain.jobs_per_second()),
+            (&self.rate, report.rate.jobs_per_second()),
+            (&self.pressure, report.pressure),
+            (&self.target, report.target_depth),
+        ] {
+            gauges.with_label_values(&[tier.as_str()]).set(value);
+        }
+        if let Some(classic) = &self.classic {
+            classic.depth.with_label_values(&[queue, tier.as_priority()]).set(depth);
+            classic.lag.with_label_values(&[queue]).set(oldest);
+            let p99 = report.backlog.p99_age.unwrap_or_default().as_secs_f64();
+            classic.age_p99.with_label_values(&[queue]).set(p99);
+        }
+    }
+}
+
+impl Classic {
+    fn new(registry: &Registry) -> prometheus::Result<Classic> {
+        Ok(Classic {
+            depth: family::CLASSIC_DEPTH.gauges(registry)?,
+            lag: family::CLASSIC_LAG.gauges(registry)?,
+            age_p99: family::CLASSIC_AGE_P99.gauges(registry)?,
+            shed: family::CLASSIC_SHED.counters(registry)?,
+        })
+    }
+}
+
+impl Metrics {
+    /// Everything in the Prometheus text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// The encoder met a family it cannot write.
+    pub fn render(&self, scrape: &Scrape<'_>) -> prometheus::Result<String> {
+        let _guard = self.scraped.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        self.scraped.set(scrape);
+        if let Some(classic) = &self.scraped.classic {
+            for tier in Tier::ALL {
+                set_counter(&classic.shed, &scrape.policy.tiers[tier].queue, self.counts(tier).shed);
+            }
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+/// Sets a counter that is kept elsewhere; only under the scrape's lock.
+fn set_counter(counters: &IntCounterVec, label: &str, value: u64) {
+    let counter = counters.with_label_values(&[label]);
+    counter.reset();
+    counter.inc_by(value);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only f64; exact up to 2^53 jobs")]
+const fn number(count: u64) -> f64 {
+    count as f64
+}
