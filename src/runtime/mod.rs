@@ -7,3 +7,4 @@ pub mod gateway;
 pub mod in_flight;
 pub mod lifecycle;
 pub mod shutdown;
+pub mod signals;
