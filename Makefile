@@ -1,0 +1,53 @@
+# The one door: build, run, test, measure. `make help` lists what is behind it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lint-code lint-dependencies bench load-test
+
+TOOLS := $(CURDIR)/.tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+run: ## build for release and serve on the embedded queue (data under ./data; ARGS="--set ..")
+	@scripts/need cc cargo
+	cargo build --release --locked
+	exec target/release/tidegate serve $(ARGS)
+
+test: ## everything that must hold: format, unit tests, architecture, the programme from outside
+	@scripts/need cc cargo
+	cargo fmt --check
+	cargo test --locked --doc --quiet
+	cargo test --locked --no-fail-fast --lib --bins --examples --tests
+
+lint: lint-code lint-dependencies ## format, clippy, dependencies (licences, bans, sources, advisories)
+
+lint-code: ## format and clippy, warnings denied
+	@scripts/need cc cargo
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisories where their database can be reached
+	cargo deny --locked check bans licenses sources
+	@if timeout 60 cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
+	else echo "advisories: NOT CHECKED, their database cannot be reached from here"; fi
+
+bench: ## micro benchmarks, then requests/s side by side with a bare axum server (ROUNDS=5 SECONDS_EACH=5)
+	@scripts/need cc cargo wrk curl
+	cargo bench --locked
+	load-tests/bench/run.sh
+
+load-test: ## a flash sale with k6 against a gateway of its own (about 80 s)
+	@scripts/need cc cargo curl
+	@command -v k6 >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/k6
+	cargo build --release --locked
+	load-tests/run.sh flash_sale.js
+
+$(TOOLS)/bin/cargo-deny:
+	@scripts/need cc cargo
+	cargo install cargo-deny --version 0.20.2 --locked --root $(TOOLS)
+
+$(TOOLS)/bin/k6:
+	@scripts/need go
+	GOBIN=$(TOOLS)/bin go install go.k6.io/k6@v1.8.1
