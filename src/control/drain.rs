@@ -124,11 +124,12 @@ impl DrainEstimator {
         }
         let busy = self.is_busy(reading);
         let seen = event.jobs / event.seconds;
-        let mu = self.mu.unwrap_or(seen);
-        if busy || seen > mu {
-            let weight = -(-event.seconds / self.memory.max(SHORTEST_GAP)).exp_m1();
-            self.mu = Some(mu + weight * (seen - mu));
-        }
+        let weight = -(-event.seconds / self.memory.max(SHORTEST_GAP)).exp_m1();
+        self.mu = match self.mu {
+            Some(mu) if busy || seen > mu => Some(mu + weight * (seen - mu)),
+            Some(mu) => Some(mu),
+            None => Some(seen),
+        };
         if busy {
             self.fall();
         }
