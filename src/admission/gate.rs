@@ -20,8 +20,6 @@ pub struct GateSettings {
     pub shed: Option<ShedSettings>,
     /// The bounds of the promised returns.
     pub retry_after: RetryAfterBounds,
-    /// How much unused rate the bucket keeps, as time.
-    pub burst: Duration,
 }
 
 /// How far the controller opens the gate until it says otherwise.
@@ -29,6 +27,8 @@ pub struct GateSettings {
 pub struct Opening {
     /// The admission rate.
     pub rate: Rate,
+    /// Jobs of unused rate that the bucket keeps.
+    pub burst: f64,
     /// Depth, in jobs, below which the window alone bounds and nothing is paced; zero paces always.
     pub paced_from: f64,
     /// Predicted depth that admission may reach, in jobs; infinite is no window.
@@ -65,7 +65,7 @@ impl TierGate {
         let mut gate = TierGate {
             settings,
             opening,
-            bucket: TokenBucket::full(opening.rate, settings.burst, now),
+            bucket: TokenBucket::full(opening.rate, opening.burst, now),
             window: Window::empty(opening.limit, now),
             shed: ShedSwitch::default(),
             promises: Promises::new(seed, now),
@@ -125,12 +125,12 @@ impl TierGate {
     /// Opens the gate anew; tokens, prediction, shed state and ledger go on.
     pub fn set(&mut self, opening: Opening, now: Moment) {
         self.opening = opening;
-        self.bucket.set(opening.rate, self.settings.burst, now);
+        self.bucket.set(opening.rate, opening.burst, now);
         self.window.set(opening.limit, opening.drain, now);
         self.promises.set_spare(opening.spare, now);
     }
 
-    /// Puts new settings in force; they act on the burst with the next [`set`](Self::set).
+    /// Puts new settings in force.
     pub fn configure(&mut self, settings: GateSettings) {
         self.settings = settings;
         self.set_depth(self.depth);

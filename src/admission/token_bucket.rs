@@ -1,7 +1,5 @@
 //! A token bucket whose rate changes while it runs: it paces admission and keeps its credit and its debt.
 
-use std::time::Duration;
-
 use crate::domain::time::Moment;
 use crate::domain::units::{Cost, Rate};
 
@@ -21,18 +19,18 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket: unused time before its making counts as long enough.
-    pub fn full(rate: Rate, burst: Duration, now: Moment) -> TokenBucket {
-        let capacity = capacity(rate, burst);
+    /// A full bucket, `burst` in jobs: unused time before its making counts as long enough.
+    pub fn full(rate: Rate, burst: f64, now: Moment) -> TokenBucket {
+        let capacity = capacity(burst);
         TokenBucket { tokens: capacity, rate: rate.jobs_per_second(), capacity, refilled: now }
     }
 
     /// Goes on at another rate. What was earned until now was earned at the old one; debt stays, credit stays as
     /// far as the new burst keeps it, and nothing is added.
-    pub fn set(&mut self, rate: Rate, burst: Duration, now: Moment) {
+    pub fn set(&mut self, rate: Rate, burst: f64, now: Moment) {
         self.refill(now);
         self.rate = rate.jobs_per_second();
-        self.capacity = capacity(rate, burst);
+        self.capacity = capacity(burst);
         self.tokens = self.tokens.min(self.capacity);
     }
 
@@ -86,8 +84,9 @@ impl TokenBucket {
     }
 }
 
-fn capacity(rate: Rate, burst: Duration) -> f64 {
-    (rate.jobs_per_second() * burst.as_secs_f64()).clamp(1.0, MOST_TOKENS)
+/// What is no number makes the smallest bucket.
+fn capacity(burst: f64) -> f64 {
+    burst.max(1.0).min(MOST_TOKENS)
 }
 
 /// Far beyond any real burst and small enough that one job still counts in an `f64`.
@@ -95,11 +94,11 @@ const MOST_TOKENS: f64 = 1e15;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
 
     fn at(seconds: f64) -> Moment {
         Moment::after_origin(Duration::from_secs_f64(seconds))
@@ -124,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_full_bucket_admits_its_burst_and_then_its_rate() {
-        let mut bucket = TokenBucket::full(rate(10.0), SECOND, at(0.0));
+        let mut bucket = TokenBucket::full(rate(10.0), 10.0, at(0.0));
         let admitted = (0..100).filter(|_| admit(&mut bucket, Cost::ONE, at(0.0))).count();
         assert_eq!(admitted, 10);
         assert!(!admit(&mut bucket, Cost::ONE, at(0.09)));
@@ -133,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_cost_beyond_the_burst_comes_in_when_full_and_leaves_a_debt() {
-        let mut bucket = TokenBucket::full(rate(10.0), SECOND, at(0.0));
+        let mut bucket = TokenBucket::full(rate(10.0), 10.0, at(0.0));
         assert!(admit(&mut bucket, jobs(100), at(0.0)));
         assert!(!admit(&mut bucket, Cost::ONE, at(9.0)), "90 jobs are still owed");
         assert!(admit(&mut bucket, Cost::ONE, at(9.2)));
@@ -141,23 +140,23 @@ mod tests {
 
     #[test]
     fn a_debt_survives_a_change_of_rate() {
-        let mut bucket = TokenBucket::full(rate(10.0), SECOND, at(0.0));
+        let mut bucket = TokenBucket::full(rate(10.0), 10.0, at(0.0));
         assert!(admit(&mut bucket, jobs(60), at(0.0)));
-        bucket.set(rate(100.0), SECOND, at(0.0));
+        bucket.set(rate(100.0), 100.0, at(0.0));
         assert!(!admit(&mut bucket, Cost::ONE, at(0.5)));
         assert!(admit(&mut bucket, Cost::ONE, at(0.52)));
     }
 
     #[test]
     fn ten_minutes_of_silence_leave_one_burst() {
-        let mut bucket = TokenBucket::full(rate(10.0), SECOND, at(0.0));
+        let mut bucket = TokenBucket::full(rate(10.0), 10.0, at(0.0));
         bucket.refill(at(600.0));
         assert!((bucket.tokens() - 10.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_clock_that_steps_back_earns_nothing_twice() {
-        let mut bucket = TokenBucket::full(rate(10.0), SECOND, at(100.0));
+        let mut bucket = TokenBucket::full(rate(10.0), 10.0, at(100.0));
         bucket.take(jobs(10));
         bucket.refill(at(50.0));
         bucket.refill(at(100.0));
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn rate_zero_admits_its_last_token_and_no_more() {
-        let mut bucket = TokenBucket::full(Rate::ZERO, SECOND, at(0.0));
+        let mut bucket = TokenBucket::full(Rate::ZERO, 0.0, at(0.0));
         assert!(admit(&mut bucket, jobs(1000), at(0.0)));
         assert!(!admit(&mut bucket, Cost::ONE, at(1e6)));
         assert_eq!(bucket.seconds_until(Cost::ONE), f64::INFINITY);
@@ -175,11 +174,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_rate_change_never_mints(before in 0.0..1e9, after in 0.0..1e9, taken in 1_u32..1000, wait in 0.0..10.0) {
-            let mut bucket = TokenBucket::full(rate(before), SECOND, at(0.0));
+            let mut bucket = TokenBucket::full(rate(before), before, at(0.0));
             bucket.take(jobs(taken));
             bucket.refill(at(wait));
             let held = bucket.tokens();
-            bucket.set(rate(after), SECOND, at(wait));
+            bucket.set(rate(after), after, at(wait));
             prop_assert!(bucket.tokens() <= held);
             prop_assert!(bucket.tokens() == held || held > bucket.capacity);
         }
@@ -188,7 +187,7 @@ mod tests {
         fn no_stretch_of_time_admits_more_than_burst_and_rate(
             steps in prop::collection::vec((0.0..2.0, 1_u32..50, 0.0..200.0), 1..100),
         ) {
-            let mut bucket = TokenBucket::full(rate(100.0), SECOND, at(0.0));
+            let mut bucket = TokenBucket::full(rate(100.0), 100.0, at(0.0));
             let (mut now, mut earned, mut admitted, mut largest) = (0.0, 100.0, 0.0, 0.0_f64);
             let mut current = 100.0;
             for (wait, cost, next) in steps {
@@ -198,7 +197,7 @@ mod tests {
                     admitted += f64::from(cost);
                     largest = largest.max(f64::from(cost));
                 }
-                bucket.set(rate(next), SECOND, at(now));
+                bucket.set(rate(next), next, at(now));
                 current = next;
             }
             prop_assert!(admitted <= earned + largest + 1e-3, "{admitted} of {earned}");

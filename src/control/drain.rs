@@ -93,7 +93,13 @@ impl DrainEstimator {
 
     /// What may be counted on between events, in jobs per second: the lesser of mu and recent.
     pub fn modelled(&self) -> f64 {
-        self.rate().min(self.recent())
+        let newest = self.events.first().copied().flatten().map_or(0.0, |event| event.jobs / event.seconds);
+        self.rate().min(self.recent().max(newest))
+    }
+
+    /// The most jobs that one of the last three events brought: what may have been done already and not shown yet.
+    pub fn most_at_once(&self) -> f64 {
+        self.events.iter().take(RECENT).flatten().map(|event| event.jobs).fold(0.0, f64::max)
     }
 
     /// The usual time between events, in seconds: the median of the last five, since a mean is pulled up by each stall.

@@ -33,17 +33,18 @@ impl Forecast {
         self.count += 1;
     }
 
-    /// Jobs that a drain of `rate` per second took away from `since` until the last step. Of what had entered by a
-    /// moment, all but `outside` jobs were there to take.
-    pub fn drained(&self, since: Moment, outside: f64, rate: f64) -> f64 {
+    /// Jobs that a drain of `rate` per second took away from `since` until `until`, as far as steps were noted. Of what
+    /// had entered by a moment, all but `outside` jobs were there to take.
+    pub fn drained(&self, since: Moment, until: Moment, outside: f64, rate: f64) -> f64 {
         let mut drained: f64 = 0.0;
         let mut from = since;
         let mut entered = self.oldest().map_or(0, |step| step.entered);
         for step in self.since_oldest() {
-            if step.at > from {
+            let to = step.at.min(until);
+            if to > from {
                 let there = (entered as f64 - outside).max(drained);
-                drained = (drained + rate * step.at.seconds_since(from)).min(there);
-                from = step.at;
+                drained = (drained + rate * to.seconds_since(from)).min(there);
+                from = to;
             }
             entered = step.entered;
         }
@@ -85,7 +86,7 @@ mod tests {
     fn a_queue_with_enough_in_it_sinks_by_rate_times_time() {
         let mut forecast = Forecast::new();
         (0..=10).for_each(|second| forecast.note(0, at(second)));
-        assert_eq!(forecast.drained(at(4), -1000.0, 50.0), 300.0);
+        assert_eq!(forecast.drained(at(4), at(10), -1000.0, 50.0), 300.0);
     }
 
     #[test]
@@ -93,16 +94,16 @@ mod tests {
         let mut forecast = Forecast::new();
         (0..=9).for_each(|second| forecast.note(0, at(second)));
         forecast.note(1000, at(10));
-        assert_eq!(forecast.drained(at(0), 0.0, 50.0), 0.0);
+        assert_eq!(forecast.drained(at(0), at(20), 0.0, 50.0), 0.0);
         forecast.note(1000, at(11));
-        assert_eq!(forecast.drained(at(0), 0.0, 50.0), 50.0);
+        assert_eq!(forecast.drained(at(0), at(20), 0.0, 50.0), 50.0);
     }
 
     #[test]
     fn it_remembers_only_so_far_and_then_counts_all_as_there() {
         let mut forecast = Forecast::new();
         (0..1000).for_each(|second| forecast.note(100_000, at(second)));
-        assert_eq!(forecast.drained(at(989), 0.0, 50.0), 500.0);
-        assert_eq!(forecast.drained(at(0), 0.0, 50.0), 49_950.0);
+        assert_eq!(forecast.drained(at(989), at(999), 0.0, 50.0), 500.0);
+        assert_eq!(forecast.drained(at(0), at(999), 0.0, 50.0), 49_950.0);
     }
 }

@@ -135,9 +135,17 @@ impl TierRegulator {
             _ => (reading.taken, (stored - beside - depth) as f64),
         };
         self.sighting = Some(Sighting { reading, confirmed_beside: beside, known_until, outside });
-        let drained = self.forecast.drained(known_until, outside, self.drain.modelled());
+        let drained = self.drained_unseen(known_until, reading.taken, outside, now);
         let upper_bound = u64::try_from(depth + in_flight).unwrap_or(u64::MAX);
         self.gate.correct(upper_bound, (depth + in_flight) as f64 - drained, now);
+    }
+
+    /// Jobs that the model says were consumed and that the reading could not show: those it will show with the next
+    /// sign of progress, never more than such a sign brings, and those consumed since it was taken.
+    fn drained_unseen(&self, known_until: Moment, taken: Moment, outside: f64, now: Moment) -> f64 {
+        let until = |moment| self.forecast.drained(known_until, moment, outside, self.drain.modelled());
+        let by_reading = until(taken);
+        until(now) - by_reading + by_reading.min(self.drain.most_at_once())
     }
 
     fn steer(&mut self, elapsed: f64, now: Moment) -> TickReport {
@@ -225,12 +233,16 @@ fn law_opening(
 ) -> Opening {
     let target = target_depth(settings.target, drain.capacity());
     let (rate, _) = bounded(rate, settings.rate);
+    let missing = (target - depth).max(0.0);
     let spare = match drain.capacity() {
-        Some(capacity) => SPARE_SHARE * capacity + (target - depth).max(0.0) / FILL_SECONDS,
+        Some(capacity) => SPARE_SHARE * capacity + missing / FILL_SECONDS,
         None => target / FILL_SECONDS,
     };
+    let pace = rate.jobs_per_second();
     Opening {
         rate,
+        // Credit beyond what is missing to the target would only carry the depth past it.
+        burst: (pace * settings.rate.burst.as_secs_f64()).min(missing + pace * controller.interval.as_secs_f64()),
         // A rate that the operators bounded is always paced.
         paced_from: if settings.rate.max.is_none() { PACED_FROM * target } else { 0.0 },
         limit: controller.window * target,
@@ -244,16 +256,18 @@ fn law_opening(
 /// The opening without a signal: what the policy says, from what was known last.
 fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) -> Opening {
     let (hold, _) = bounded(Rate::saturating(drain.modelled()), settings.rate);
-    let law = Opening { paced_from: 0.0, ..law };
+    let at = |rate: Rate| {
+        let burst = rate.jobs_per_second() * settings.rate.burst.as_secs_f64();
+        Opening { rate, burst, paced_from: 0.0, ..law }
+    };
     match settings.on_stale {
-        OnStale::Hold => Opening { rate: hold, ..law },
-        OnStale::Floor => Opening { rate: settings.rate.min, limit: f64::INFINITY, ..law },
-        OnStale::Shut => Opening { rate: settings.rate.min, shut: true, ..law },
+        OnStale::Hold => at(hold),
+        OnStale::Floor => Opening { limit: f64::INFINITY, ..at(settings.rate.min) },
+        OnStale::Shut => Opening { shut: true, ..at(settings.rate.min) },
         OnStale::Open => Opening {
-            rate: settings.rate.max.unwrap_or(law.rate),
             paced_from: if settings.rate.max.is_none() { f64::INFINITY } else { 0.0 },
             limit: f64::INFINITY,
-            ..law
+            ..at(settings.rate.max.unwrap_or(law.rate))
         },
     }
 }
@@ -263,7 +277,6 @@ const fn gate_settings(settings: &TierSettings) -> GateSettings {
         max_depth: settings.max_depth,
         shed: settings.shed,
         retry_after: settings.retry_after,
-        burst: settings.rate.burst,
     }
 }
 
