@@ -1,3 +1,8 @@
 //! Floor 1: from the backlog signal to an admission rate.
 
+pub mod drain;
+pub mod forecast;
+pub mod pid;
+pub mod rate_controller;
+pub mod setpoint;
 pub mod settings;

@@ -1,7 +1,12 @@
 //! Floor 2: the law of one tier and of the three together. The server and the simulator run this same object.
+//!
+//! Requests move it by [`Regulator::decide`], the control loop by [`Regulator::tick`]; both say what time it is.
 
+#[cfg(test)]
+mod closed_loop;
 pub mod report;
 pub mod settings;
+pub mod tier;
 
 use crate::admission::decision::{Decision, Refusal};
 use crate::domain::backlog::Reading;
@@ -10,41 +15,73 @@ use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 use crate::regulator::report::TickReport;
 use crate::regulator::settings::RegulatorSettings;
+use crate::regulator::tier::TierRegulator;
 
 /// The three tiers' gates and controllers.
 #[derive(Debug)]
-pub struct Regulator {}
+pub struct Regulator {
+    tiers: TierMap<TierRegulator>,
+}
 
-#[expect(unused_variables, reason = "replaced by the real law")]
 impl Regulator {
-    /// `seed` feeds the jitter of the promised returns.
+    /// Three tiers before empty queues. `seed` feeds the jitter of the promised returns.
     pub fn new(settings: &RegulatorSettings, seed: u64, now: Moment) -> Regulator {
-        unimplemented!()
+        let make = |tier: Tier| {
+            let own_seed = seed.wrapping_add(u64::from(tier.number()).wrapping_mul(SEED_STEP));
+            TierRegulator::new(settings.tiers[tier], settings.controller, own_seed, now)
+        };
+        Regulator { tiers: TierMap::from_fn(make) }
     }
 
-    /// Decides one request of `cost` jobs: bound, shed (thresholds and yields), signal, window, bucket.
+    /// Decides one request of `cost` jobs: lost signal, bound, shed (thresholds and yields), window, bucket.
+    /// Admission takes the cost from window and bucket, refusal takes nothing.
+    ///
+    /// The cost must fit into the window as a whole: one larger than the whole window (`controller.window` times the
+    /// target) is never admitted, so callers ask for large batches in parts.
     pub fn decide(&mut self, tier: Tier, cost: Cost, now: Moment) -> Decision {
-        unimplemented!()
+        let yields = self.must_yield(tier);
+        self.tiers[tier].decide(cost, yields, now)
     }
 
     /// Whether every tier of the set would refuse a job now; the refusal of the most critical one if so.
     /// A refusal enters the ledger of promised returns, as any other.
     pub fn all_shut(&mut self, tiers: TierSet, now: Moment) -> Option<Refusal> {
-        unimplemented!()
+        let mut first = None;
+        for tier in tiers.iter() {
+            let yields = self.must_yield(tier);
+            let reason = self.tiers[tier].check(Cost::ONE, yields, now)?;
+            first = first.or(Some((tier, reason, yields)));
+        }
+        first.map(|(tier, reason, yields)| self.tiers[tier].refuse(reason, Cost::ONE, yields, now))
     }
 
     /// Gives back what an admitted request did not use: its jobs were not stored.
     pub fn give_back(&mut self, tier: Tier, cost: Cost, now: Moment) {
-        unimplemented!()
+        self.tiers[tier].give_back(cost, now);
     }
 
-    /// One step of the control law. `None` is a reading that failed or has not come.
+    /// One step of the control law. `None` is a reading that failed or has not come; one that was not taken later
+    /// than the last is no news.
     pub fn tick(&mut self, readings: TierMap<Option<Reading>>, now: Moment) -> TierMap<TickReport> {
-        unimplemented!()
+        readings.map(|tier, reading| self.tiers[tier].tick(reading, now))
     }
 
     /// Puts new settings in force; tokens, integral, ledger and shed state stay.
     pub fn apply(&mut self, settings: &RegulatorSettings, now: Moment) {
-        unimplemented!()
+        for (tier, law) in self.tiers.iter_mut() {
+            law.apply(settings.tiers[tier], settings.controller, now);
+        }
+    }
+
+    /// While a yielding tier stands below one at its hard bound: the seconds until the last of those is below it.
+    fn must_yield(&self, tier: Tier) -> Option<f64> {
+        if !self.tiers[tier].yields() {
+            return None;
+        }
+        let higher = self.tiers.iter().filter(|(other, _)| *other < tier);
+        higher.filter_map(|(_, law)| law.at_bound()).reduce(f64::max)
     }
 }
+
+/// Parts the tiers' jitter; any odd number far from small multiples of others does.
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,0 +1,254 @@
+//! The gate of one tier: the checks of one decision, in their order, and the refusal of the first that fails.
+
+use std::time::Duration;
+
+use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
+use crate::admission::retry_after::Promises;
+use crate::admission::settings::{RetryAfterBounds, ShedSettings};
+use crate::admission::shed::ShedSwitch;
+use crate::admission::token_bucket::TokenBucket;
+use crate::admission::window::Window;
+use crate::domain::time::Moment;
+use crate::domain::units::{Cost, Rate};
+
+/// What the policy decides about a gate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GateSettings {
+    /// The hard bound on the depth, in jobs.
+    pub max_depth: u64,
+    /// Thresholds at which the tier is refused whole.
+    pub shed: Option<ShedSettings>,
+    /// The bounds of the promised returns.
+    pub retry_after: RetryAfterBounds,
+}
+
+/// How far the controller opens the gate until it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Opening {
+    /// The admission rate.
+    pub rate: Rate,
+    /// Jobs of unused rate that the bucket keeps.
+    pub burst: f64,
+    /// Depth, in jobs, below which the window alone bounds and nothing is paced; zero paces always.
+    pub paced_from: f64,
+    /// Predicted depth that admission may reach, in jobs; infinite is no window.
+    pub limit: f64,
+    /// Modelled drain, in jobs per second.
+    pub drain: f64,
+    /// Rate of the workers as far as it is known, in jobs per second: what waits are computed from.
+    pub capacity: Option<f64>,
+    /// Rate at which promised returns can be taken, in jobs per second.
+    pub spare: f64,
+    /// Refuse everything: the signal is lost.
+    pub shut: bool,
+}
+
+/// The gate of one tier. [`decide`](Self::decide) takes from bucket and window together or from neither.
+#[derive(Clone, Debug)]
+pub struct TierGate {
+    settings: GateSettings,
+    opening: Opening,
+    bucket: TokenBucket,
+    window: Window,
+    shed: ShedSwitch,
+    promises: Promises,
+    /// Last depth read and all that was let in and not seen in it: an upper bound, since it counts no drain.
+    depth: u64,
+    /// Jobs let in less those given back, since the gate was made.
+    entered: u64,
+    throttled: bool,
+}
+
+impl TierGate {
+    /// A gate before an empty queue. The seed feeds the jitter of its promises.
+    pub fn new(settings: GateSettings, opening: Opening, seed: u64, now: Moment) -> TierGate {
+        let mut gate = TierGate {
+            settings,
+            opening,
+            bucket: TokenBucket::full(opening.rate, opening.burst, now),
+            window: Window::empty(opening.limit, now),
+            shed: ShedSwitch::default(),
+            promises: Promises::new(seed, now),
+            depth: 0,
+            entered: 0,
+            throttled: false,
+        };
+        gate.set(opening, now);
+        gate
+    }
+
+    /// Decides one request. `yields` is set while this tier must yield to a higher one: the seconds until that one is
+    /// expected below its bound.
+    pub fn decide(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
+        match self.check(cost, yields, now) {
+            Some(reason) => Decision::Refused(self.refuse(reason, cost, yields, now)),
+            None => Decision::Admitted(self.admit(cost)),
+        }
+    }
+
+    /// The check that would refuse the cost now, if one would. Takes nothing.
+    pub fn check(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
+        self.window.advance(now);
+        self.bucket.refill(now);
+        if self.opening.shut {
+            Some(Reason::SignalStale)
+        } else if self.depth.saturating_add(u64::from(cost.count())) > self.settings.max_depth {
+            Some(Reason::QueueFull)
+        } else if self.shed.is_on() || yields.is_some() {
+            Some(Reason::Shed { unavailable: self.settings.shed.is_some_and(|shed| shed.unavailable) })
+        } else if !self.window.fits(cost) || (self.is_pacing() && !self.bucket.holds(cost)) {
+            Some(Reason::Throttled)
+        } else {
+            None
+        }
+    }
+
+    /// The refusal for a reason found by [`check`](Self::check), with its place in the ledger.
+    pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
+        self.throttled |= reason == Reason::Throttled;
+        let not_before = self.seconds_until_possible(reason, cost).max(yields.unwrap_or(0.0));
+        let retry_after = self.promises.promise(cost, not_before, self.settings.retry_after, now);
+        let limit = RateLimit { quota: self.quota(), remaining: 0, reset: retry_after };
+        Refusal { reason, retry_after, limit }
+    }
+
+    /// Gives back what an admitted cost did not use: its jobs were not stored.
+    pub fn give_back(&mut self, cost: Cost, now: Moment) {
+        self.window.advance(now);
+        self.bucket.refill(now);
+        self.window.give_back(cost);
+        self.bucket.give_back(cost);
+        self.entered = self.entered.saturating_sub(u64::from(cost.count()));
+        self.set_depth(self.depth.saturating_sub(u64::from(cost.count())));
+    }
+
+    /// Opens the gate anew; tokens, prediction, shed state and ledger go on.
+    pub fn set(&mut self, opening: Opening, now: Moment) {
+        self.opening = opening;
+        self.bucket.set(opening.rate, opening.burst, now);
+        self.window.set(opening.limit, opening.drain, now);
+        self.promises.set_spare(opening.spare, now);
+    }
+
+    /// Puts new settings in force.
+    pub fn configure(&mut self, settings: GateSettings) {
+        self.settings = settings;
+        self.set_depth(self.depth);
+    }
+
+    /// Corrects the prediction by a new reading. `depth` is the depth read and all that it cannot have seen yet;
+    /// `level` the same less what the model says was drained since.
+    pub fn correct(&mut self, depth: u64, level: f64, now: Moment) {
+        self.window.correct(level, now);
+        self.set_depth(depth);
+    }
+
+    /// The predicted depth now, in jobs.
+    pub fn level(&mut self, now: Moment) -> f64 {
+        self.window.advance(now);
+        self.window.level()
+    }
+
+    /// Jobs that the window still admits, as of the last step; what stays below the bound where there is no window.
+    pub fn room(&self) -> f64 {
+        let below_bound = self.settings.max_depth.saturating_sub(self.depth);
+        self.window.room().min(below_bound as f64)
+    }
+
+    /// Jobs let in less those given back, since the gate was made.
+    pub const fn entered(&self) -> u64 {
+        self.entered
+    }
+
+    /// Last depth read and all that was let in and not seen in it.
+    pub const fn depth(&self) -> u64 {
+        self.depth
+    }
+
+    /// Whether the tier is at its hard bound.
+    pub const fn is_full(&self) -> bool {
+        self.depth >= self.settings.max_depth
+    }
+
+    /// Whether a threshold sheds the tier.
+    pub const fn is_shedding(&self) -> bool {
+        self.shed.is_on()
+    }
+
+    /// Seconds until the depth is expected below its bound; infinite where nothing drains.
+    pub fn seconds_until_below_bound(&self) -> f64 {
+        self.seconds_to_drain((self.depth.saturating_add(1).saturating_sub(self.settings.max_depth)) as f64)
+    }
+
+    /// Whether bucket or window refused somebody since the last call: only then does the rate say what demand is.
+    pub fn take_throttled(&mut self) -> bool {
+        std::mem::take(&mut self.throttled)
+    }
+
+    fn admit(&mut self, cost: Cost) -> RateLimit {
+        if self.is_pacing() {
+            self.bucket.take(cost);
+        } else {
+            self.bucket.take_what_is_there(cost);
+        }
+        self.window.take(cost);
+        self.entered = self.entered.saturating_add(u64::from(cost.count()));
+        self.set_depth(self.depth.saturating_add(u64::from(cost.count())));
+        self.allowance()
+    }
+
+    fn set_depth(&mut self, depth: u64) {
+        self.depth = depth;
+        self.shed.follow(depth, self.settings.shed);
+    }
+
+    /// Whether the bucket is asked: well below the target the queue has room, and the window alone bounds.
+    fn is_pacing(&self) -> bool {
+        self.window.level() >= self.opening.paced_from
+    }
+
+    fn allowance(&self) -> RateLimit {
+        let paced = if self.is_pacing() { self.bucket.tokens().max(0.0) } else { f64::INFINITY };
+        let remaining = self.room().min(paced) as u64;
+        let reset =
+            if remaining > 0 { 0.0 } else { self.seconds_until_possible(Reason::Throttled, Cost::ONE) };
+        let longest = self.settings.retry_after.max;
+        let reset = Duration::try_from_secs_f64(reset).map_or(longest, |reset| reset.min(longest));
+        RateLimit { quota: self.quota(), remaining, reset }
+    }
+
+    fn quota(&self) -> u64 {
+        (self.bucket.rate() * QUOTA_SECONDS) as u64
+    }
+
+    /// Seconds until the check that refused can pass, if nobody else comes; infinite where nothing drains.
+    fn seconds_until_possible(&self, reason: Reason, cost: Cost) -> f64 {
+        let count = u64::from(cost.count());
+        match reason {
+            Reason::SignalStale => 0.0,
+            Reason::QueueFull => {
+                let excess = self.depth.saturating_add(count).saturating_sub(self.settings.max_depth);
+                self.seconds_to_drain(excess as f64)
+            }
+            Reason::Shed { .. } => {
+                let until = self.settings.shed.map_or(u64::MAX, |shed| shed.until);
+                self.seconds_to_drain(self.depth.saturating_add(1).saturating_sub(until) as f64)
+            }
+            Reason::Throttled => {
+                // Before any worker was seen there is nothing to predict from but the ledger itself.
+                let capacity = self.opening.capacity.unwrap_or(f64::INFINITY);
+                let excess = self.window.excess(cost);
+                let window = if excess > 0.0 { excess / capacity } else { 0.0 };
+                let bucket = if self.is_pacing() { self.bucket.seconds_until(cost) } else { 0.0 };
+                window.max(bucket)
+            }
+        }
+    }
+
+    fn seconds_to_drain(&self, jobs: f64) -> f64 {
+        if jobs > 0.0 { jobs / self.opening.capacity.unwrap_or(0.0) } else { 0.0 }
+    }
+}
+
+/// The time over which the RateLimit fields express the rate (`w=10`).
+const QUOTA_SECONDS: f64 = 10.0;

@@ -1,0 +1,242 @@
+//! The drain estimator: how fast workers take jobs away, from the moments at which consumption showed.
+//!
+//! Consumption arrives in *progress events*: at every reading with the embedded queue and Redis, at each offset commit
+//! with Kafka, every few readings where a tier does ten jobs a second. Each event is a number of jobs over the gap
+//! since the one before. The rate `mu` is smoothed over them; only a busy queue says what the workers can do, an idle
+//! one only what they can do at least.
+
+use std::time::Duration;
+
+use crate::domain::backlog::Reading;
+use crate::domain::time::Moment;
+
+/// What the readings of one tier say about its workers.
+#[derive(Clone, Debug)]
+pub struct DrainEstimator {
+    memory: f64,
+    /// Smoothed drain, once two events told a gap.
+    mu: Option<f64>,
+    last: Option<Reading>,
+    /// The last event, or the last reading of an empty queue: consumption could not begin earlier.
+    since: Moment,
+    /// Whether `since` is such a moment, and not just that of the first reading.
+    anchored: bool,
+    waiting_then: u64,
+    /// Jobs consumed since then; below zero after other producers added some.
+    pending: f64,
+    /// The last events, newest first.
+    events: [Option<Event>; GAPS],
+    stalled: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    jobs: f64,
+    seconds: f64,
+}
+
+impl DrainEstimator {
+    /// Knows nothing yet. `memory` is the time constant of the smoothing.
+    pub const fn new(memory: Duration) -> DrainEstimator {
+        DrainEstimator {
+            memory: memory.as_secs_f64(),
+            mu: None,
+            last: None,
+            since: Moment::ORIGIN,
+            anchored: false,
+            waiting_then: 0,
+            pending: 0.0,
+            events: [None; GAPS],
+            stalled: false,
+        }
+    }
+
+    /// Changes the smoothing; what was learned stays.
+    pub const fn set_memory(&mut self, memory: Duration) {
+        self.memory = memory.as_secs_f64();
+    }
+
+    /// Learns from a reading taken later than the last one. Says whether consumption is known up to this reading.
+    pub fn observe(&mut self, reading: &Reading) -> Progress {
+        let Some(last) = self.last.replace(*reading) else {
+            return self.anchor(reading, reading.backlog.depth() == 0);
+        };
+        let floor = -self.mu.unwrap_or(0.0) * self.memory;
+        self.pending = (self.pending + consumed_between(&last, reading)).max(floor);
+        if self.pending > 0.0 {
+            if self.anchored {
+                self.learn(&last, reading);
+            }
+            self.anchor(reading, true)
+        } else if reading.backlog.depth() == 0 {
+            self.anchor(reading, true)
+        } else {
+            self.look_for_stall(&last, reading);
+            Progress::None
+        }
+    }
+
+    /// mu: what the workers can do, in jobs per second; `None` before it was seen. Outlives a stall, fading slowly.
+    pub const fn capacity(&self) -> Option<f64> {
+        self.mu
+    }
+
+    /// What the workers do now, in jobs per second: mu, and zero while they stall.
+    pub fn rate(&self) -> f64 {
+        if self.stalled { 0.0 } else { self.mu.unwrap_or(0.0) }
+    }
+
+    /// Drain of the last three events, in jobs per second.
+    pub fn recent(&self) -> f64 {
+        if self.stalled { 0.0 } else { self.recent_events().map_or(0.0, |sum| sum.jobs / sum.seconds) }
+    }
+
+    /// What may be counted on between events, in jobs per second: the lesser of mu and recent.
+    pub fn modelled(&self) -> f64 {
+        let newest = self.events.first().copied().flatten().map_or(0.0, |event| event.jobs / event.seconds);
+        self.rate().min(self.recent().max(newest))
+    }
+
+    /// The most jobs that one of the last three events brought: what may have been done already and not shown yet.
+    pub fn most_at_once(&self) -> f64 {
+        self.events.iter().take(RECENT).flatten().map(|event| event.jobs).fold(0.0, f64::max)
+    }
+
+    /// The usual time between events, in seconds: the median of the last five, since a mean is pulled up by each stall.
+    pub fn usual_gap(&self) -> Option<f64> {
+        let mut gaps = [f64::INFINITY; GAPS];
+        let mut count = 0;
+        for (gap, event) in gaps.iter_mut().zip(self.events.iter().flatten()) {
+            *gap = event.seconds;
+            count += 1;
+        }
+        gaps.sort_unstable_by(f64::total_cmp);
+        gaps.get(count / 2).copied().filter(|gap| gap.is_finite())
+    }
+
+    fn learn(&mut self, last: &Reading, reading: &Reading) {
+        let since_reading = reading.taken.seconds_since(last.taken);
+        let mut seconds = reading.taken.seconds_since(self.since);
+        if self.stalled {
+            // The stall was counted as a drain of zero while it lasted, not again here; but what piled up behind it
+            // and shows at once must not pass for speed.
+            let usual = self.mu.map_or(0.0, |mu| self.pending / mu);
+            seconds = since_reading.max(usual).min(seconds);
+        }
+        let event = Event { jobs: self.pending, seconds: seconds.max(SHORTEST_GAP) };
+        self.events.rotate_right(1);
+        if let Some(newest) = self.events.first_mut() {
+            *newest = Some(event);
+        }
+        let busy = self.is_busy(reading);
+        let seen = event.jobs / event.seconds;
+        let weight = -(-event.seconds / self.memory.max(SHORTEST_GAP)).exp_m1();
+        self.mu = match self.mu {
+            Some(mu) if busy || seen > mu => Some(mu + weight * (seen - mu)),
+            Some(mu) => Some(mu),
+            None => Some(seen),
+        };
+        if busy {
+            self.fall();
+        }
+    }
+
+    /// Where the last three events say that mu is far too high, it falls to them at once.
+    fn fall(&mut self) {
+        if let (Some(mu), Some(sum)) = (self.mu, self.recent_events()) {
+            let recent = sum.jobs / sum.seconds;
+            // A few jobs come irregularly by chance alone: they must say it the louder.
+            let bar = FALL * (1.0 - 1.0 / (1.0 + sum.jobs).sqrt());
+            if recent < bar * mu {
+                self.mu = Some(recent);
+            }
+        }
+    }
+
+    fn recent_events(&self) -> Option<Event> {
+        self.events
+            .iter()
+            .take(RECENT)
+            .flatten()
+            .copied()
+            .reduce(|sum, event| Event { jobs: sum.jobs + event.jobs, seconds: sum.seconds + event.seconds })
+    }
+
+    /// Jobs waited for workers at both ends of the gap: the workers, not the clients, set its pace.
+    fn is_busy(&self, reading: &Reading) -> bool {
+        let enough = (WAITING_SHARE * self.pending).max(1.0);
+        self.waiting_then as f64 >= enough && reading.backlog.waiting as f64 >= enough
+    }
+
+    fn look_for_stall(&mut self, last: &Reading, reading: &Reading) {
+        let (Some(mu), Some(usual)) = (self.mu, self.usual_gap()) else { return };
+        let step = reading.taken.seconds_since(last.taken);
+        let silent = reading.taken.seconds_since(self.since);
+        let jobs_waited = last.backlog.waiting > 0 && reading.backlog.waiting > 0;
+        let at_every_reading = usual <= 1.5 * step && mu * step >= SURE_JOBS;
+        let too_long = silent > STALL_GAPS * usual && mu * silent >= MISSED_JOBS;
+        self.stalled |= too_long || (at_every_reading && jobs_waited);
+        if self.stalled && jobs_waited {
+            self.mu = Some(mu * (-step / STALL_MEMORY).exp());
+        }
+    }
+
+    fn anchor(&mut self, reading: &Reading, anchored: bool) -> Progress {
+        self.since = reading.taken;
+        self.anchored = anchored;
+        self.waiting_then = reading.backlog.waiting;
+        self.pending = 0.0;
+        self.stalled = false;
+        Progress::Known
+    }
+}
+
+/// Whether a reading shows consumption up to its own moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It does: jobs were consumed, or there were none to consume.
+    Known,
+    /// It shows none since an earlier one.
+    None,
+}
+
+/// Jobs consumed by workers between two readings: what came in beside what the depth shows.
+fn consumed_between(earlier: &Reading, later: &Reading) -> f64 {
+    let stock = |reading: &Reading| {
+        let flows = &reading.flows;
+        i128::from(flows.stored) + i128::from(flows.replayed)
+            - i128::from(flows.expired)
+            - i128::from(flows.dead)
+            - i128::from(reading.backlog.depth())
+    };
+    (stock(later) - stock(earlier)) as f64
+}
+
+/// Events of which the median gap is taken.
+const GAPS: usize = 5;
+
+/// Events that make the recent drain.
+const RECENT: usize = 3;
+
+/// mu falls to the recent drain where that is below this share of it.
+const FALL: f64 = 0.7;
+
+/// Share of an event's jobs that must wait at both of its ends for the queue to count as busy. A worker that keeps up
+/// leaves only what came in the last instant.
+const WAITING_SHARE: f64 = 0.1;
+
+/// Usual gaps without an event that make a stall.
+const STALL_GAPS: f64 = 3.0;
+
+/// ..if this many jobs were due in them: at e^-4 chance alone hardly explains it.
+const MISSED_JOBS: f64 = 4.0;
+
+/// Jobs due in one reading from which on a reading without any is no chance.
+const SURE_JOBS: f64 = 10.0;
+
+/// Seconds over which mu fades while workers stall: long enough to keep it over a pause, short enough that promises
+/// and targets do not speak for workers that are gone.
+const STALL_MEMORY: f64 = 30.0;
+
+/// Readings closer than this, in seconds, tell no rate.
+const SHORTEST_GAP: f64 = 1e-6;

@@ -1,0 +1,293 @@
+//! One tier's law: a gate and the controller that moves it.
+
+use std::time::Duration;
+
+use crate::admission::decision::{Decision, Reason, Refusal};
+use crate::admission::gate::{GateSettings, Opening, TierGate};
+use crate::control::drain::{DrainEstimator, Progress};
+use crate::control::forecast::Forecast;
+use crate::control::rate_controller::{Bound, Measured, Output, RateController, bounded};
+use crate::control::setpoint::target_depth;
+use crate::control::settings::ControllerSettings;
+use crate::domain::backlog::Reading;
+use crate::domain::time::Moment;
+use crate::domain::units::{Cost, Rate};
+use crate::regulator::report::{Clamp, Signal, Terms, TickReport};
+use crate::regulator::settings::{OnStale, TierSettings};
+
+/// The law of one tier: `decide` asks the gate, `tick` moves it.
+#[derive(Debug)]
+pub struct TierRegulator {
+    settings: TierSettings,
+    controller: ControllerSettings,
+    gate: TierGate,
+    drain: DrainEstimator,
+    rate: RateController,
+    forecast: Forecast,
+    sighting: Option<Sighting>,
+    begun: Moment,
+    stepped: Moment,
+    output: Output,
+}
+
+/// The last reading and what the model needs of it.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    reading: Reading,
+    /// Jobs let in that the backend had confirmed before the regulator began to count, less those it will never
+    /// confirm: what makes `entered - confirmed` the jobs in flight.
+    confirmed_beside: i128,
+    /// Until when consumption is known.
+    known_until: Moment,
+    /// Jobs let in that were not there to take at that moment, less those there beside them.
+    outside: f64,
+}
+
+impl TierRegulator {
+    /// A tier before an empty queue, as long as no reading says otherwise.
+    pub fn new(
+        settings: TierSettings,
+        controller: ControllerSettings,
+        seed: u64,
+        now: Moment,
+    ) -> TierRegulator {
+        let drain = DrainEstimator::new(controller.drain_memory);
+        let mut rate = RateController::default();
+        let target = target_depth(settings.target, None);
+        let output = rate.update(measured(&drain, target, 0.0, 0.0, false), &controller, settings.rate);
+        let opening = law_opening(&settings, &controller, &drain, 0.0, output.rate);
+        TierRegulator {
+            settings,
+            controller,
+            gate: TierGate::new(gate_settings(&settings), opening, seed, now),
+            drain,
+            rate,
+            forecast: Forecast::new(),
+            sighting: None,
+            begun: now,
+            stepped: now,
+            output,
+        }
+    }
+
+    /// Decides one request; `yields` as [`TierGate::decide`] takes it.
+    pub fn decide(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
+        self.gate.decide(cost, yields, now)
+    }
+
+    /// The check that would refuse the cost now. Takes nothing.
+    pub fn check(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
+        self.gate.check(cost, yields, now)
+    }
+
+    /// The refusal for a reason that [`check`](Self::check) found.
+    pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
+        self.gate.refuse(reason, cost, yields, now)
+    }
+
+    /// Gives back what an admitted request did not use.
+    pub fn give_back(&mut self, cost: Cost, now: Moment) {
+        self.gate.give_back(cost, now);
+    }
+
+    /// Whether this tier yields while a higher one is at its bound.
+    pub const fn yields(&self) -> bool {
+        self.settings.yields
+    }
+
+    /// While the tier is at its hard bound: the seconds until it is expected below.
+    pub fn at_bound(&self) -> Option<f64> {
+        self.gate.is_full().then(|| self.gate.seconds_until_below_bound())
+    }
+
+    /// One step of the law. A reading that is not newer than the last one is no news.
+    pub fn tick(&mut self, reading: Option<Reading>, now: Moment) -> TickReport {
+        self.forecast.note(self.gate.entered(), now);
+        let last = self.sighting.map(|sighting| sighting.reading.taken);
+        if let Some(reading) = reading.filter(|reading| last.is_none_or(|last| reading.taken > last)) {
+            self.observe(reading, now);
+        }
+        let elapsed = now.seconds_since(self.stepped);
+        self.stepped = self.stepped.max(now);
+        self.steer(elapsed, now)
+    }
+
+    /// Puts new settings in force. Tokens, integral, ledger, shed state and all that was learned stay.
+    pub fn apply(&mut self, settings: TierSettings, controller: ControllerSettings, now: Moment) {
+        self.settings = settings;
+        self.controller = controller;
+        self.drain.set_memory(controller.drain_memory);
+        self.gate.configure(gate_settings(&settings));
+        self.steer(0.0, now);
+    }
+
+    /// Takes a reading in: learns the drain and predicts the depth at this moment from that at the reading's.
+    fn observe(&mut self, reading: Reading, now: Moment) {
+        let entered = i128::from(self.gate.entered());
+        let stored = i128::from(reading.flows.stored);
+        let depth = i128::from(reading.backlog.depth());
+        let progress = self.drain.observe(&reading);
+        // More confirmed than was let in: somebody stores beside the gate. Their jobs are in the depth, not in flight.
+        let beside = self.sighting.map_or(0, |last| last.confirmed_beside).max(stored - entered);
+        let in_flight = entered - (stored - beside);
+        let (known_until, outside) = match (progress, self.sighting) {
+            (Progress::None, Some(last)) => (last.known_until, last.outside),
+            _ => (reading.taken, (stored - beside - depth) as f64),
+        };
+        self.sighting = Some(Sighting { reading, confirmed_beside: beside, known_until, outside });
+        let drained = self.drained_unseen(known_until, reading.taken, outside, now);
+        let upper_bound = u64::try_from(depth + in_flight).unwrap_or(u64::MAX);
+        self.gate.correct(upper_bound, (depth + in_flight) as f64 - drained, now);
+    }
+
+    /// Jobs that the model says were consumed and that the reading could not show: those it will show with the next
+    /// sign of progress, never more than such a sign brings, and those consumed since it was taken.
+    fn drained_unseen(&self, known_until: Moment, taken: Moment, outside: f64, now: Moment) -> f64 {
+        let until = |moment| self.forecast.drained(known_until, moment, outside, self.drain.modelled());
+        let by_reading = until(taken);
+        until(now) - by_reading + by_reading.min(self.drain.most_at_once())
+    }
+
+    fn steer(&mut self, elapsed: f64, now: Moment) -> TickReport {
+        let depth = self.gate.level(now);
+        let target = target_depth(self.settings.target, self.drain.capacity());
+        let signal = self.signal(now);
+        let demand = self.gate.take_throttled();
+        // A lost signal teaches nothing: the feedback waits.
+        if signal != Signal::Stale {
+            let measured = measured(&self.drain, target, depth, elapsed, demand);
+            self.output = self.rate.update(measured, &self.controller, self.settings.rate);
+        }
+        let opening = law_opening(&self.settings, &self.controller, &self.drain, depth, self.output.rate);
+        let opening = if signal == Signal::Stale {
+            stale_opening(opening, &self.settings, &self.drain)
+        } else {
+            opening
+        };
+        self.gate.set(opening, now);
+        self.report(signal, target, opening, now)
+    }
+
+    fn signal(&self, now: Moment) -> Signal {
+        let taken = self.sighting.map_or(self.begun, |sighting| sighting.reading.taken);
+        let late = 2 * self.controller.interval;
+        let age = now.since(taken);
+        if age > late + MODEL_FOR {
+            Signal::Stale
+        } else if self.sighting.is_none() {
+            Signal::Awaited
+        } else if age > late {
+            Signal::Modelled
+        } else {
+            Signal::Fresh
+        }
+    }
+
+    fn report(&mut self, signal: Signal, target: f64, opening: Opening, now: Moment) -> TickReport {
+        let depth = self.gate.level(now);
+        let credit = if opening.limit.is_finite() {
+            opening.drain * self.controller.interval.as_secs_f64()
+        } else {
+            0.0
+        };
+        TickReport {
+            backlog: self.sighting.map(|sighting| sighting.reading.backlog).unwrap_or_default(),
+            signal_age: self.sighting.map(|sighting| now.since(sighting.reading.taken)),
+            signal,
+            predicted_depth: depth,
+            target_depth: target,
+            pressure: if target > 0.0 { depth / target } else { 0.0 },
+            drain: Rate::saturating(self.drain.rate()),
+            recent_drain: Rate::saturating(self.drain.recent()),
+            rate: opening.rate,
+            terms: Terms {
+                feed_forward: self.output.feed_forward,
+                proportional: self.output.feedback.proportional,
+                integral: self.output.feedback.integral,
+                derivative: self.output.feedback.derivative,
+            },
+            clamp: match self.output.bound {
+                _ if signal == Signal::Stale => Clamp::Stale,
+                Some(Bound::Min) => Clamp::Min,
+                Some(Bound::Max) => Clamp::Max,
+                None => Clamp::None,
+            },
+            window: if opening.shut { 0 } else { (self.gate.room() + credit) as u64 },
+            shedding: self.gate.is_shedding(),
+            full: self.gate.is_full(),
+        }
+    }
+}
+
+fn measured(drain: &DrainEstimator, target: f64, depth: f64, elapsed: f64, demand: bool) -> Measured {
+    Measured { drain: drain.rate(), target, depth, usual_gap: drain.usual_gap(), elapsed, demand }
+}
+
+/// The opening while the law acts, on the signal or on the model.
+fn law_opening(
+    settings: &TierSettings,
+    controller: &ControllerSettings,
+    drain: &DrainEstimator,
+    depth: f64,
+    rate: Rate,
+) -> Opening {
+    let target = target_depth(settings.target, drain.capacity());
+    let (rate, _) = bounded(rate, settings.rate);
+    let missing = (target - depth).max(0.0);
+    let spare = match drain.capacity() {
+        Some(capacity) => SPARE_SHARE * capacity + missing / FILL_SECONDS,
+        None => target / FILL_SECONDS,
+    };
+    let pace = rate.jobs_per_second();
+    Opening {
+        rate,
+        // Credit beyond what is missing to the target would only carry the depth past it.
+        burst: (pace * settings.rate.burst.as_secs_f64()).min(missing + pace * controller.interval.as_secs_f64()),
+        // A rate that the operators bounded is always paced.
+        paced_from: if settings.rate.max.is_none() { PACED_FROM * target } else { 0.0 },
+        limit: controller.window * target,
+        drain: drain.modelled(),
+        capacity: drain.capacity(),
+        spare: settings.rate.max.map_or(spare, |max| spare.min(max.jobs_per_second())),
+        shut: false,
+    }
+}
+
+/// The opening without a signal: what the policy says, from what was known last.
+fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) -> Opening {
+    let (hold, _) = bounded(Rate::saturating(drain.modelled()), settings.rate);
+    let at = |rate: Rate| {
+        let burst = rate.jobs_per_second() * settings.rate.burst.as_secs_f64();
+        Opening { rate, burst, paced_from: 0.0, ..law }
+    };
+    match settings.on_stale {
+        OnStale::Hold => at(hold),
+        OnStale::Floor => Opening { limit: f64::INFINITY, ..at(settings.rate.min) },
+        OnStale::Shut => Opening { shut: true, ..at(settings.rate.min) },
+        OnStale::Open => Opening {
+            paced_from: if settings.rate.max.is_none() { f64::INFINITY } else { 0.0 },
+            limit: f64::INFINITY,
+            ..at(settings.rate.max.unwrap_or(law.rate))
+        },
+    }
+}
+
+const fn gate_settings(settings: &TierSettings) -> GateSettings {
+    GateSettings {
+        max_depth: settings.max_depth,
+        shed: settings.shed,
+        retry_after: settings.retry_after,
+    }
+}
+
+/// How long the model stands in for a late signal.
+const MODEL_FOR: Duration = Duration::from_secs(10);
+
+/// Share of the target below which nothing is paced: a half-empty queue has room for a spike, and the window bounds it.
+const PACED_FROM: f64 = 0.5;
+
+/// Share of the workers' rate given to promised returns: fresh arrivals find room in the rest.
+const SPARE_SHARE: f64 = 0.85;
+
+/// Seconds in which promised returns may fill what is missing to the target.
+const FILL_SECONDS: f64 = 10.0;
