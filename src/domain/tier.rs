@@ -92,7 +92,11 @@ impl<T> TierMap<T> {
 
     /// A map of the values that `change` makes of these, most important tier first.
     pub fn map<U>(self, mut change: impl FnMut(Tier, T) -> U) -> TierMap<U> {
-        TierMap { p0: change(Tier::P0, self.p0), p1: change(Tier::P1, self.p1), p2: change(Tier::P2, self.p2) }
+        TierMap {
+            p0: change(Tier::P0, self.p0),
+            p1: change(Tier::P1, self.p1),
+            p2: change(Tier::P2, self.p2),
+        }
     }
 
     /// Each tier with its value, most important first.

@@ -19,7 +19,12 @@ impl Forward {
     ///
     /// # Errors
     /// [`StoreError::Unknown`] when `deadline` passes first; else what the queue said, with the permit given back.
-    pub async fn store(&self, permit: Permit, jobs: Vec<Job>, deadline: Duration) -> Result<Stored, StoreError> {
+    pub async fn store(
+        &self,
+        permit: Permit,
+        jobs: Vec<Job>,
+        deadline: Duration,
+    ) -> Result<Stored, StoreError> {
         unimplemented!()
     }
 }
