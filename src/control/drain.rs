@@ -97,9 +97,11 @@ impl DrainEstimator {
         self.rate().min(self.recent().max(newest))
     }
 
-    /// The most jobs that one of the last three events brought: what may have been done already and not shown yet.
-    pub fn most_at_once(&self) -> f64 {
-        self.events.iter().take(RECENT).flatten().map(|event| event.jobs).fold(0.0, f64::max)
+    /// The most jobs that may be done already and not shown yet: what one of the last three events brought, less the one
+    /// that showed it. Where jobs show one by one, none hides.
+    pub fn most_hidden(&self) -> f64 {
+        let most = self.events.iter().take(RECENT).flatten().map(|event| event.jobs).fold(1.0, f64::max);
+        most - 1.0
     }
 
     /// The usual time between events, in seconds: the median of the last five, since a mean is pulled up by each stall.

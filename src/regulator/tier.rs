@@ -145,7 +145,7 @@ impl TierRegulator {
     fn drained_unseen(&self, known_until: Moment, taken: Moment, outside: f64, now: Moment) -> f64 {
         let until = |moment| self.forecast.drained(known_until, moment, outside, self.drain.modelled());
         let by_reading = until(taken);
-        until(now) - by_reading + by_reading.min(self.drain.most_at_once())
+        until(now) - by_reading + by_reading.min(self.drain.most_hidden())
     }
 
     fn steer(&mut self, elapsed: f64, now: Moment) -> TickReport {
@@ -242,7 +242,8 @@ fn law_opening(
     Opening {
         rate,
         // Credit beyond what is missing to the target would only carry the depth past it.
-        burst: (pace * settings.rate.burst.as_secs_f64()).min(missing + pace * controller.interval.as_secs_f64()),
+        burst: (pace * settings.rate.burst.as_secs_f64())
+            .min(missing + pace * controller.interval.as_secs_f64()),
         // A rate that the operators bounded is always paced.
         paced_from: if settings.rate.max.is_none() { PACED_FROM * target } else { 0.0 },
         limit: controller.window * target,
@@ -273,11 +274,7 @@ fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) 
 }
 
 const fn gate_settings(settings: &TierSettings) -> GateSettings {
-    GateSettings {
-        max_depth: settings.max_depth,
-        shed: settings.shed,
-        retry_after: settings.retry_after,
-    }
+    GateSettings { max_depth: settings.max_depth, shed: settings.shed, retry_after: settings.retry_after }
 }
 
 /// How long the model stands in for a late signal.
