@@ -143,15 +143,14 @@ impl DrainEstimator {
         }
     }
 
-    /// Where the last three events say that mu is far too high, it falls to them at once.
+    /// Where the last three events say that mu is far too high, it falls at once as far as they can bear: a fall to just
+    /// what they say would make every streak of slow ones by chance a fall.
     fn fall(&mut self) {
         if let (Some(mu), Some(sum)) = (self.mu, self.recent_events()) {
             let recent = sum.jobs / sum.seconds;
             // A few jobs come irregularly by chance alone: they must say it the louder.
             let bar = FALL * (1.0 - 1.0 / (1.0 + sum.jobs).sqrt());
-            if recent < bar * mu {
-                self.mu = Some(recent);
-            }
+            self.mu = Some(mu.min(recent / bar));
         }
     }
 
