@@ -149,10 +149,10 @@ impl TierGate {
         self.window.level()
     }
 
-    /// Jobs that the window still admits, as of the last step; what stays below the bound where there is no window.
-    pub fn room(&self) -> f64 {
+    /// Jobs that window and bound admit once `credit` more of them are drained, as of the last step.
+    pub fn room_with(&self, credit: f64) -> f64 {
         let below_bound = self.settings.max_depth.saturating_sub(self.depth);
-        self.window.room().min(below_bound as f64)
+        (self.window.room() + credit).max(0.0).min(below_bound as f64)
     }
 
     /// Jobs let in less those given back, since the gate was made.
@@ -209,7 +209,7 @@ impl TierGate {
 
     fn allowance(&self) -> RateLimit {
         let paced = if self.is_pacing() { self.bucket.tokens().max(0.0) } else { f64::INFINITY };
-        let remaining = self.room().min(paced) as u64;
+        let remaining = self.room_with(0.0).min(paced) as u64;
         let reset =
             if remaining > 0 { 0.0 } else { self.seconds_until_possible(Reason::Throttled, Cost::ONE) };
         let longest = self.settings.retry_after.max;

@@ -61,9 +61,9 @@ impl Window {
         self.level
     }
 
-    /// Jobs that still fit.
+    /// Jobs that still fit; below zero, those that must leave first.
     pub fn room(&self) -> f64 {
-        (self.limit - self.level).max(0.0)
+        self.limit - self.level
     }
 
     /// Jobs by which the level must sink before the cost fits.

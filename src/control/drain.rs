@@ -97,9 +97,11 @@ impl DrainEstimator {
         self.rate().min(self.recent().max(newest))
     }
 
-    /// The most jobs that one of the last three events brought: what may have been done already and not shown yet.
-    pub fn most_at_once(&self) -> f64 {
-        self.events.iter().take(RECENT).flatten().map(|event| event.jobs).fold(0.0, f64::max)
+    /// The most jobs that may be done already and not shown yet: what one of the last three events brought, less the one
+    /// that showed it. Where jobs show one by one, none hides.
+    pub fn most_hidden(&self) -> f64 {
+        let most = self.events.iter().take(RECENT).flatten().map(|event| event.jobs).fold(1.0, f64::max);
+        most - 1.0
     }
 
     /// The usual time between events, in seconds: the median of the last five, since a mean is pulled up by each stall.
@@ -141,15 +143,14 @@ impl DrainEstimator {
         }
     }
 
-    /// Where the last three events say that mu is far too high, it falls to them at once.
+    /// Where the last three events say that mu is far too high, it falls at once as far as they can bear: a fall to just
+    /// what they say would make every streak of slow ones by chance a fall.
     fn fall(&mut self) {
         if let (Some(mu), Some(sum)) = (self.mu, self.recent_events()) {
             let recent = sum.jobs / sum.seconds;
             // A few jobs come irregularly by chance alone: they must say it the louder.
             let bar = FALL * (1.0 - 1.0 / (1.0 + sum.jobs).sqrt());
-            if recent < bar * mu {
-                self.mu = Some(recent);
-            }
+            self.mu = Some(mu.min(recent / bar));
         }
     }
 

@@ -51,6 +51,13 @@ impl Forecast {
         drained.max(0.0)
     }
 
+    /// Jobs let in since `moment`, as far as that is remembered; `None` if memory does not reach back to it.
+    pub fn entered_since(&self, moment: Moment) -> Option<u64> {
+        let newest = self.since_oldest().last()?;
+        let then = self.since_oldest().take_while(|step| step.at <= moment).last()?;
+        Some(newest.entered.saturating_sub(then.entered))
+    }
+
     fn oldest(&self) -> Option<&Step> {
         self.since_oldest().next()
     }
@@ -97,6 +104,15 @@ mod tests {
         assert_eq!(forecast.drained(at(0), at(20), 0.0, 50.0), 0.0);
         forecast.note(1000, at(11));
         assert_eq!(forecast.drained(at(0), at(20), 0.0, 50.0), 50.0);
+    }
+
+    #[test]
+    fn it_tells_what_came_in_lately_as_far_as_it_remembers() {
+        let mut forecast = Forecast::new();
+        assert_eq!(forecast.entered_since(at(0)), None);
+        (10..300).for_each(|second| forecast.note(second * 7, at(second)));
+        assert_eq!(forecast.entered_since(at(290)), Some(63));
+        assert_eq!(forecast.entered_since(at(20)), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod closed_loop;
+#[cfg(test)]
+mod properties;
 pub mod report;
 pub mod settings;
 pub mod tier;

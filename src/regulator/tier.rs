@@ -128,8 +128,13 @@ impl TierRegulator {
         let depth = i128::from(reading.backlog.depth());
         let progress = self.drain.observe(&reading);
         // More confirmed than was let in: somebody stores beside the gate. Their jobs are in the depth, not in flight.
-        let beside = self.sighting.map_or(0, |last| last.confirmed_beside).max(stored - entered);
-        let in_flight = entered - (stored - beside);
+        let mut beside = self.sighting.map_or(0, |last| last.confirmed_beside).max(stored - entered);
+        let unconfirmed = entered - (stored - beside);
+        // What is on its way for so long has not been given back and will not come: it must not fill the window for good.
+        let long_ago = Moment::from_nanos(now.nanos().saturating_sub(LONGEST_FLIGHT.as_nanos() as u64));
+        let lately = self.forecast.entered_since(long_ago).map_or(unconfirmed, i128::from);
+        let in_flight = unconfirmed.min(lately);
+        beside -= unconfirmed - in_flight;
         let (known_until, outside) = match (progress, self.sighting) {
             (Progress::None, Some(last)) => (last.known_until, last.outside),
             _ => (reading.taken, (stored - beside - depth) as f64),
@@ -145,7 +150,7 @@ impl TierRegulator {
     fn drained_unseen(&self, known_until: Moment, taken: Moment, outside: f64, now: Moment) -> f64 {
         let until = |moment| self.forecast.drained(known_until, moment, outside, self.drain.modelled());
         let by_reading = until(taken);
-        until(now) - by_reading + by_reading.min(self.drain.most_at_once())
+        until(now) - by_reading + by_reading.min(self.drain.most_hidden())
     }
 
     fn steer(&mut self, elapsed: f64, now: Moment) -> TickReport {
@@ -185,11 +190,8 @@ impl TierRegulator {
 
     fn report(&mut self, signal: Signal, target: f64, opening: Opening, now: Moment) -> TickReport {
         let depth = self.gate.level(now);
-        let credit = if opening.limit.is_finite() {
-            opening.drain * self.controller.interval.as_secs_f64()
-        } else {
-            0.0
-        };
+        let credit = opening.drain * self.controller.interval.as_secs_f64();
+        let window = if opening.shut { 0.0 } else { self.gate.room_with(credit) };
         TickReport {
             backlog: self.sighting.map(|sighting| sighting.reading.backlog).unwrap_or_default(),
             signal_age: self.sighting.map(|sighting| now.since(sighting.reading.taken)),
@@ -212,7 +214,7 @@ impl TierRegulator {
                 Some(Bound::Max) => Clamp::Max,
                 None => Clamp::None,
             },
-            window: if opening.shut { 0 } else { (self.gate.room() + credit) as u64 },
+            window: window as u64,
             shedding: self.gate.is_shedding(),
             full: self.gate.is_full(),
         }
@@ -279,6 +281,9 @@ const fn gate_settings(settings: &TierSettings) -> GateSettings {
 
 /// How long the model stands in for a late signal.
 const MODEL_FOR: Duration = Duration::from_secs(10);
+
+/// No store takes this long: requests end sooner, and the memory of the forecast reaches so far back.
+const LONGEST_FLIGHT: Duration = Duration::from_secs(20);
 
 /// Share of the target below which nothing is paced: a half-empty queue has room for a spike, and the window bounds it.
 const PACED_FROM: f64 = 0.5;

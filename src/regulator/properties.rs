@@ -1,0 +1,218 @@
+//! Invariants of the law, whatever is thrown at it.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::admission::decision::Decision;
+use crate::admission::settings::{RetryAfterBounds, ShedSettings};
+use crate::control::settings::{ControllerSettings, RateBounds, Target};
+use crate::domain::backlog::{Backlog, Flows, Reading};
+use crate::domain::tier::{Tier, TierMap};
+use crate::domain::time::Moment;
+use crate::domain::units::{Cost, Rate};
+use crate::regulator::Regulator;
+use crate::regulator::report::{Signal, TickReport};
+use crate::regulator::settings::{OnStale, RegulatorSettings, TierSettings};
+
+/// One thing that can happen to a regulator.
+#[derive(Clone, Debug)]
+enum Deed {
+    Ask(u32),
+    GiveBack,
+    Tick(Option<Reading>),
+    Apply(RegulatorSettings),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn nothing_that_happens_brings_out_what_is_no_number_or_out_of_bounds(
+        first in settings(), deeds in prop::collection::vec((any_moment(), deed()), 1..60),
+    ) {
+        let mut settings = first;
+        let mut regulator = Regulator::new(&settings, 1, Moment::ORIGIN);
+        for (now, deed) in deeds {
+            match deed {
+                Deed::Ask(cost) => {
+                    let decision = regulator.decide(Tier::P1, Cost::jobs(cost).unwrap(), now);
+                    check_decision(decision, settings.tiers[Tier::P1].retry_after)?;
+                }
+                Deed::GiveBack => regulator.give_back(Tier::P1, Cost::ONE, now),
+                Deed::Apply(new) => {
+                    settings = new;
+                    regulator.apply(&settings, now);
+                }
+                Deed::Tick(reading) => {
+                    let report = regulator.tick(only_p1(reading), now)[Tier::P1];
+                    check_report(&report, settings.tiers[Tier::P1].rate)?;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn between_two_readings_no_more_comes_in_than_the_window_and_the_modelled_drain_allow(
+        settings in settings(),
+        steps in prop::collection::vec((0_u64..100_000, prop::collection::vec(1_u32..5_000, 0..40)), 1..30),
+    ) {
+        let mut regulator = Regulator::new(&settings, 1, Moment::ORIGIN);
+        let mut stored = 0_u64;
+        for (step, (depth, costs)) in steps.into_iter().enumerate() {
+            let taken = at(100 * step as u64);
+            let flows = Flows { stored, ..Flows::default() };
+            let report = regulator.tick(only_p1(Some(reading(depth, flows, taken))), taken)[Tier::P1];
+            let (mut admitted, mut now) = (0_u64, taken);
+            for cost in costs {
+                now = now.plus(Duration::from_millis(2));
+                if let Decision::Admitted(_) = regulator.decide(Tier::P1, Cost::jobs(cost).unwrap(), now) {
+                    admitted += u64::from(cost);
+                }
+            }
+            stored += admitted;
+            let room = (settings.controller.window * report.target_depth - report.predicted_depth).max(0.0);
+            let drained = report.drain.jobs_per_second() * now.seconds_since(taken);
+            prop_assert!(admitted as f64 <= room + drained + 1e-6 * report.target_depth, "{admitted}: {report:?}");
+        }
+    }
+
+    #[test]
+    fn with_the_same_drain_more_depth_never_gives_more_rate(
+        mut settings in settings(), more in 0_u64..1_000_000,
+        depths in prop::collection::vec((1_u64..100_000, prop_oneof![Just(0), 0_u64..100, 0_u64..10_000]), 2..40),
+    ) {
+        // The derivative answers the slope of the depth, not the depth.
+        settings.controller.kd = 0.0;
+        let mut twins = [0, more].map(|more| (more, Regulator::new(&settings, 1, Moment::ORIGIN)));
+        let (mut stored, mut last) = (0, 0);
+        for (step, (depth, consumed)) in depths.into_iter().enumerate() {
+            let now = at(100 * step as u64);
+            stored += depth.saturating_sub(last) + consumed;
+            last = depth;
+            let flows = Flows { stored, ..Flows::default() };
+            let [shallow, deep] = twins.each_mut().map(|(more, twin)| {
+                twin.tick(only_p1(Some(reading(depth + *more, flows, now))), now)[Tier::P1]
+            });
+            prop_assert!(deep.rate <= shallow.rate, "{deep:?}\n{shallow:?}");
+        }
+    }
+}
+
+fn check_decision(decision: Decision, bounds: RetryAfterBounds) -> Result<(), TestCaseError> {
+    if let Decision::Refused(refusal) = decision {
+        prop_assert!(refusal.retry_after >= bounds.min && refusal.retry_after <= bounds.max, "{refusal:?}");
+        prop_assert_eq!(refusal.limit.remaining, 0);
+        prop_assert_eq!(refusal.limit.reset, refusal.retry_after);
+    }
+    Ok(())
+}
+
+fn check_report(report: &TickReport, bounds: RateBounds) -> Result<(), TestCaseError> {
+    let numbers = [
+        report.predicted_depth,
+        report.target_depth,
+        report.pressure,
+        report.terms.feed_forward,
+        report.terms.proportional,
+        report.terms.integral,
+        report.terms.derivative,
+    ];
+    prop_assert!(numbers.iter().all(|number| number.is_finite()), "{report:?}");
+    prop_assert!(report.predicted_depth >= 0.0);
+    prop_assert!(report.rate >= bounds.min, "{report:?}");
+    prop_assert!(bounds.max.is_none_or(|max| report.rate <= max), "{report:?}");
+    prop_assert!(report.signal == Signal::Awaited || report.signal_age.is_some() || report.signal == Signal::Stale);
+    Ok(())
+}
+
+/// Any settings that a policy could hold, absurd ones included.
+fn settings() -> impl Strategy<Value = RegulatorSettings> {
+    let controller =
+        (1_u64..10_000, 0.0..1e3, 0.0..1e3, 0.0..1e3, 1_u64..100_000, 1.0..3.0).prop_map(
+            |(interval, kp, ki, kd, memory, window)| ControllerSettings {
+                interval: Duration::from_millis(interval),
+                kp,
+                ki,
+                kd,
+                drain_memory: Duration::from_millis(memory),
+                window,
+            },
+        );
+    let target = prop_oneof![
+        (1_u64..1_000_000).prop_map(Target::Depth),
+        Just(Target::Depth(u64::MAX)),
+        (1_u64..10_000_000, 1_u64..10_000, 0_u64..10_000_000).prop_map(|(delay, at_least, span)| Target::Delay {
+            delay: Duration::from_millis(delay),
+            at_least,
+            at_most: at_least + span,
+        }),
+    ];
+    let rate = (0.0..1e4, prop::option::of(0.0..1e9), 0_u64..100_000).prop_map(|(min, span, burst)| RateBounds {
+        min: Rate::saturating(min),
+        max: span.map(|span| Rate::saturating(min + span)),
+        burst: Duration::from_millis(burst),
+    });
+    let shed = prop::option::of((1_u64..1_000_000, 1_u64..1_000).prop_map(|(until, more)| ShedSettings {
+        at: until + more,
+        until,
+        unavailable: false,
+    }));
+    let on_stale =
+        prop_oneof![Just(OnStale::Hold), Just(OnStale::Floor), Just(OnStale::Shut), Just(OnStale::Open)];
+    let tier = (target, 1_u64..u64::MAX, rate, shed, any::<bool>(), on_stale, 1_u64..60_000, 0_u64..1_000_000)
+        .prop_map(|(target, max_depth, rate, shed, yields, on_stale, min, span)| TierSettings {
+            target,
+            max_depth,
+            rate,
+            shed,
+            yields,
+            on_stale,
+            retry_after: RetryAfterBounds {
+                min: Duration::from_millis(min),
+                max: Duration::from_millis(min + span),
+            },
+        });
+    (controller, tier)
+        .prop_map(|(controller, tier)| RegulatorSettings { controller, tiers: TierMap::from_fn(|_| tier) })
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        4 => prop_oneof![Just(1_u32), 1_u32..100_000, Just(u32::MAX)].prop_map(Deed::Ask),
+        1 => Just(Deed::GiveBack),
+        4 => prop::option::weighted(0.8, any_reading()).prop_map(Deed::Tick),
+        1 => settings().prop_map(Deed::Apply),
+    ]
+}
+
+/// Any reading: counters that run backwards, depths beyond belief, times that jump.
+fn any_reading() -> impl Strategy<Value = Reading> {
+    let count = || prop_oneof![0_u64..100_000, any::<u64>(), Just(u64::MAX)];
+    (count(), count(), count(), count(), count(), count(), any_moment()).prop_map(
+        |(waiting, leased, stored, replayed, expired, dead, taken)| Reading {
+            backlog: Backlog { waiting, leased, ..Backlog::default() },
+            flows: Flows { stored, replayed, expired, dead },
+            taken,
+        },
+    )
+}
+
+/// Moments near each other, and now and then a clock that leaps ahead or back.
+fn any_moment() -> impl Strategy<Value = Moment> {
+    prop_oneof![8 => (0_u64..60_000).prop_map(at), 1 => any::<u64>().prop_map(Moment::from_nanos)]
+}
+
+fn reading(depth: u64, flows: Flows, taken: Moment) -> Reading {
+    Reading { backlog: Backlog { waiting: depth, ..Backlog::default() }, flows, taken }
+}
+
+fn only_p1(reading: Option<Reading>) -> TierMap<Option<Reading>> {
+    let mut readings = TierMap::default();
+    readings[Tier::P1] = reading;
+    readings
+}
+
+const fn at(millis: u64) -> Moment {
+    Moment::from_nanos(millis * 1_000_000)
+}
