@@ -1,11 +1,25 @@
 //! Floor 2: the operators' YAML, compiled into what the gateway runs.
+//!
+//! [`compile`](compile::compile) reads a document and tells every fault at once; what comes out is a [`Policy`],
+//! which answers two questions per request: which tier ([`Policy::classify`]) and by which law
+//! ([`Policy::regulator`]).
 
 pub mod classify;
+pub mod compile;
+mod condition;
+mod consistency;
+mod defaults;
+mod pointer;
+mod rules;
+mod source;
+mod tiers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::tier::{Tier, TierMap};
+use crate::policy::classify::Classifier;
+use crate::policy::compile::compile;
 use crate::regulator::settings::RegulatorSettings;
 
 /// A policy in force: immutable, shared by every request.
@@ -13,13 +27,39 @@ use crate::regulator::settings::RegulatorSettings;
 pub struct Policy {
     /// Hash of the document: two policies with one revision are the same.
     pub revision: String,
+    /// The YAML text it was compiled from.
+    pub document: String,
     /// The law of the three tiers.
     pub regulator: RegulatorSettings,
     /// What else the policy says of each tier.
     pub tiers: TierMap<TierPolicy>,
     /// The highest tier that a caller without a key may reach.
     pub default_ceiling: Tier,
+    /// The tier of jobs that no rule matches and whose sender wishes for none.
+    pub default_tier: Tier,
+    /// Which job belongs to which tier.
+    classifier: Classifier,
 }
+
+impl Policy {
+    /// What the policy calls the rule at this position, as [`Classified::rule`](classify::Classified::rule) counts.
+    pub fn rule_name(&self, position: usize) -> Option<&str> {
+        self.classifier.rules.get(position).and_then(|rule| rule.name.as_deref())
+    }
+}
+
+impl Default for Policy {
+    /// The policy of a gateway without files: `policies/default.yaml`, built in.
+    fn default() -> Policy {
+        #[expect(clippy::expect_used, reason = "the document is part of the program, and a test compiles it")]
+        let compiled =
+            compile(DEFAULT_DOCUMENT, "the built-in policy").expect("the built-in policy compiles");
+        compiled.policy
+    }
+}
+
+/// The document of [`Policy::default`].
+pub const DEFAULT_DOCUMENT: &str = include_str!("../../policies/default.yaml");
 
 /// What the policy says of a tier beside its law.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,4 +105,36 @@ pub enum Requirement {
     Disk,
     /// Survives the loss of a machine.
     Replicated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_default_policy_is_what_a_policy_without_keys_means() {
+        let shipped = compile(DEFAULT_DOCUMENT, "policies/default.yaml").unwrap();
+        assert_eq!(shipped.warnings.list, []);
+        let empty = compile("", "empty").unwrap().policy;
+        assert_eq!(shipped.policy.regulator, empty.regulator);
+        assert_eq!(shipped.policy.tiers, empty.tiers);
+        assert_eq!(shipped.policy.default_tier, empty.default_tier);
+        assert_eq!(shipped.policy.default_ceiling, empty.default_ceiling);
+        assert_eq!(shipped.policy.classifier.type_from, empty.classifier.type_from);
+        assert_eq!(shipped.policy.classifier.ordering_key_from, empty.classifier.ordering_key_from);
+        assert_eq!(shipped.policy.document, DEFAULT_DOCUMENT);
+    }
+
+    #[test]
+    fn the_shipped_flash_sale_policy_is_faultless() {
+        let document = include_str!("../../policies/flash-sale.yaml");
+        assert_eq!(compile(document, "policies/flash-sale.yaml").unwrap().warnings.list, []);
+    }
+
+    #[test]
+    fn the_revision_follows_the_document() {
+        let revision = |document: &str| compile(document, "test").unwrap().policy.revision;
+        assert_eq!(revision("rules: []"), revision("rules: []"));
+        assert_ne!(revision("rules: []"), revision("rules: [] "));
+    }
 }

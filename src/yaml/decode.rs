@@ -202,7 +202,12 @@ impl<'a> Field<'a> {
     }
 
     fn child(&self, entry: &'a Entry) -> Field<'a> {
-        Field { node: &entry.node, key_place: &entry.place, path: join(&self.path, &entry.key), log: self.log }
+        Field {
+            node: &entry.node,
+            key_place: &entry.place,
+            path: join(&self.path, &entry.key),
+            log: self.log,
+        }
     }
 }
 
@@ -345,7 +350,10 @@ mod tests {
             root.at(&["tiers", "p2", "shed", "at"]).refuse("too low");
             root.at(&["tiers", "p2", "max_depth"]).warn("too high");
         });
-        assert_eq!(found, ["f:2:3: warning: tiers.p2.max_depth: too high", "f:2:21: tiers.p2.shed.at: too low"]);
+        assert_eq!(
+            found,
+            ["f:2:3: warning: tiers.p2.max_depth: too high", "f:2:21: tiers.p2.shed.at: too low"]
+        );
     }
 
     #[test]

@@ -76,9 +76,9 @@ impl FaultLog {
         self.found.borrow_mut().push(fault);
     }
 
-    /// Whether the document must be refused.
-    pub fn has_errors(&self) -> bool {
-        self.found.borrow().iter().any(|fault| fault.severity == Severity::Error)
+    /// How many faults there are for which the document must be refused.
+    pub fn errors(&self) -> usize {
+        self.found.borrow().iter().filter(|fault| fault.severity == Severity::Error).count()
     }
 
     /// The faults from top to bottom.
@@ -128,7 +128,11 @@ mod tests {
         let faults = Faults {
             document: "p.yaml".to_owned(),
             list: vec![
-                Fault::error(Place::Text { line: 3, column: 7 }, "tiers.p2.shed.at", "expects a whole number"),
+                Fault::error(
+                    Place::Text { line: 3, column: 7 },
+                    "tiers.p2.shed.at",
+                    "expects a whole number",
+                ),
                 Fault::error(Place::Beside("TIDEGATE_LOG__LEVEL".into()), "log.level", "no such level"),
             ],
         };

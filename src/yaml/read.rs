@@ -23,8 +23,9 @@ pub fn read(text: &str) -> Result<Node, Vec<Fault>> {
     }
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| tree.stopped_by(place(*error.marker()), &format!("not YAML: {}", error.info())))?;
+        let (event, span) = event.map_err(|error| {
+            tree.stopped_by(place(*error.marker()), &format!("not YAML: {}", error.info()))
+        })?;
         tree.take(event, span)?;
     }
     if tree.duplicates.is_empty() {
@@ -53,12 +54,17 @@ impl Tree {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Vec<Fault>> {
         let at = place(span.start);
         match event {
-            Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag)
+            Event::Scalar(_, _, anchor, tag)
+            | Event::SequenceStart(anchor, tag)
+            | Event::MappingStart(anchor, tag)
                 if anchor != 0 || tag.is_some() =>
             {
-                Err(self.stopped_by(at, "anchors (&name) and tags (!name) are not read: write the value itself"))
+                Err(self
+                    .stopped_by(at, "anchors (&name) and tags (!name) are not read: write the value itself"))
             }
-            Event::Alias(_) => Err(self.stopped_by(at, "aliases (*name) are not read: write the value itself")),
+            Event::Alias(_) => {
+                Err(self.stopped_by(at, "aliases (*name) are not read: write the value itself"))
+            }
             Event::Scalar(text, style, _, _) => {
                 self.scalar(text.into_owned(), style != ScalarStyle::Plain, at);
                 Ok(())
@@ -74,7 +80,9 @@ impl Tree {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(self.stopped_by(at, "a second document starts here: write one document per file"));
+                    return Err(
+                        self.stopped_by(at, "a second document starts here: write one document per file")
+                    );
                 }
                 Ok(())
             }

@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(duration("2h"), Some(Duration::from_secs(7_200)));
         assert_eq!(duration("0s"), Some(Duration::ZERO));
         assert_eq!(duration("0.1s"), Some(Duration::from_millis(100)));
-        for wrong in ["", "5", "s", "-5s", "5m", "5 seconds", "1.2.3s", ".5s", "99999999d", "1h30min", "infs"] {
+        for wrong in ["", "5", "s", "-5s", "5m", "5 seconds", "1.2.3s", ".5s", "99999999d", "1h30min", "infs"]
+        {
             assert_eq!(duration(wrong), None, "{wrong:?}");
         }
     }

@@ -1,0 +1,155 @@
+//! From a document to a policy, with every fault of the document at once.
+
+use crate::domain::tier::{Tier, TierMap};
+use crate::policy::classify::Classifier;
+use crate::policy::pointer::Pointers;
+use crate::policy::rules::{read_rules, read_tier_word};
+use crate::policy::source::{Source, parse, read_sources};
+use crate::policy::tiers::{read_controller, read_tier};
+use crate::policy::{Policy, TierPolicy, consistency, defaults};
+use crate::regulator::settings::{RegulatorSettings, TierSettings};
+use crate::yaml::decode::{Field, Mapping, NOT_AVAILABLE};
+use crate::yaml::fault::{FaultLog, Faults, suggestion};
+use crate::yaml::read::read;
+
+/// A policy, and what is doubtful about it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The policy, ready to be used.
+    pub policy: Policy,
+    /// Warnings: the policy works, and probably not as meant.
+    pub warnings: Faults,
+}
+
+/// The top-level keys of a policy: what tells it from a configuration.
+pub const TOP_LEVEL_KEYS: [&str; 9] = [
+    "type_from",
+    "ordering_key_from",
+    "idempotency_key_from",
+    "rules",
+    "default_tier",
+    "tiers",
+    "controller",
+    "tenants",
+    "shadow",
+];
+
+/// Compiles a document; `name` is what faults call it, such as its path.
+///
+/// # Errors
+/// Every fault of the document.
+pub fn compile(document: &str, name: &str) -> Result<Compiled, Faults> {
+    let named = |list| Faults { document: name.to_owned(), list };
+    let node = read(document).map_err(named)?;
+    let log = FaultLog::default();
+    let policy = decode(&Field::root(&node, &log), &log, document);
+    match policy {
+        Some(policy) if log.errors() == 0 => Ok(Compiled { policy, warnings: named(log.into_list()) }),
+        _ => Err(named(log.into_list())),
+    }
+}
+
+fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
+    let mut map = root.mapping()?;
+    let mut pointers = Pointers::default();
+    let type_from = sources(&mut map, "type_from", &defaults::TYPE_FROM, &mut pointers);
+    let ordering_key_from =
+        sources(&mut map, "ordering_key_from", &defaults::ORDERING_KEY_FROM, &mut pointers);
+    let rules = map.field("rules").map(|field| read_rules(&field, &mut pointers)).unwrap_or_default();
+    let mut default_tier = defaults::DEFAULT_TIER;
+    map.set("default_tier", &mut default_tier, read_tier_word);
+    let (laws, tiers) = read_tiers(map.field("tiers"), log);
+    let controller = map.field("controller").map_or(defaults::CONTROLLER, |field| read_controller(&field));
+    let default_ceiling = map.field("tenants").map_or(defaults::CEILING, |field| read_tenants(&field));
+    map.not_available("idempotency_key_from");
+    map.not_available("shadow");
+    map.close();
+    let regulator = RegulatorSettings { controller, tiers: laws };
+    consistency::warn_of_noise(root, &regulator);
+    Some(Policy {
+        revision: revision(document),
+        document: document.to_owned(),
+        regulator,
+        tiers,
+        default_ceiling,
+        default_tier,
+        classifier: Classifier { type_from, ordering_key_from, rules, default_tier, pointers },
+    })
+}
+
+fn sources(
+    map: &mut Mapping<'_>,
+    key: &'static str,
+    default: &[&str],
+    pointers: &mut Pointers,
+) -> Vec<Source> {
+    match map.field(key) {
+        Some(field) => read_sources(&field, pointers).unwrap_or_default(),
+        None => default.iter().filter_map(|text| parse(text, pointers).ok()).collect(),
+    }
+}
+
+fn read_tiers(field: Option<Field<'_>>, log: &FaultLog) -> (TierMap<TierSettings>, TierMap<TierPolicy>) {
+    let mut laws = TierMap::from_fn(defaults::law);
+    let mut policies = TierMap::from_fn(defaults::tier);
+    let Some(mut map) = field.and_then(|field| field.mapping()) else { return (laws, policies) };
+    for tier in Tier::ALL {
+        let Some(field) = map.field(tier.as_str()) else { continue };
+        let before = log.errors();
+        (laws[tier], policies[tier]) = read_tier(&field, tier);
+        // Rules between keys are only asked where the keys could be read.
+        if log.errors() == before {
+            consistency::check_tier(&field, &laws[tier]);
+        }
+    }
+    refuse_shared_queues(map.itself(), &policies);
+    map.close();
+    (laws, policies)
+}
+
+fn refuse_shared_queues(tiers: &Field<'_>, policies: &TierMap<TierPolicy>) {
+    for (tier, policy) in policies.iter() {
+        let same = policies.iter().find(|(above, other)| *above < tier && other.queue == policy.queue);
+        if let Some((above, _)) = same {
+            tiers
+                .at(&[tier.as_str(), "queue"])
+                .refuse(format!("{above} has the queue `{}` too", policy.queue));
+        }
+    }
+}
+
+fn read_tenants(field: &Field<'_>) -> Tier {
+    let mut ceiling = defaults::CEILING;
+    let Some(mut map) = field.mapping() else { return ceiling };
+    if let Some(mut default) = map.field("default").and_then(|field| field.mapping()) {
+        default.set("ceiling", &mut ceiling, read_tier_word);
+        if let Some(weight) = default.field("weight")
+            && weight.integer().is_some_and(|number| number != 1)
+        {
+            weight.refuse(format!("another weight than 1 is {NOT_AVAILABLE}"));
+        }
+        default.not_available("rate");
+        default.not_available("burst");
+        default.close();
+    }
+    for (name, tenant) in map.all().filter(|(name, _)| *name != "default") {
+        tenant.refuse_key(&match suggestion(name, &["default"]) {
+            near if near.starts_with("did you mean") => {
+                format!("tenants of their own are {NOT_AVAILABLE}, {near}")
+            }
+            _ => format!("tenants of their own are {NOT_AVAILABLE}"),
+        });
+    }
+    ceiling
+}
+
+/// A short hash of the document: FNV-1a, which is stable over versions and platforms.
+fn revision(document: &str) -> String {
+    let hash =
+        document.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+    format!("{hash:016x}")
+}
+
+/// The parameters of 64-bit FNV-1a (RFC 9923).
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
