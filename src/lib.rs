@@ -17,6 +17,7 @@
 
 pub mod admission;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod domain;
 pub mod policy;
