@@ -1,53 +1,61 @@
 //! `tidegate check`: validates configuration and policy files, and tells all their faults at once.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::{BAD_USAGE, Options};
 use crate::config::load::{self, LoadError, Sources, load, read_text};
-use crate::policy::compile::{self, compile};
+use crate::policy::compile::{self, Compiled, compile};
 use crate::yaml::fault::{Fault, Faults, nearest};
 use crate::yaml::node::{Node, Place, Value};
 use crate::yaml::read::read;
 
 /// Checks the files; without any, the configuration in force and the policy it names.
 pub(super) fn run(options: &Options, files: &[PathBuf]) -> ExitCode {
-    let faults = if files.is_empty() {
+    let verdicts: Vec<Verdict> = if files.is_empty() {
         check_in_force(options)
     } else {
-        files.iter().map(|file| told(check_file(file, &options.sets))).sum()
+        files.iter().map(|file| check_file(file, &options.sets)).collect()
     };
-    if faults == 0 { ExitCode::SUCCESS } else { ExitCode::from(BAD_USAGE) }
+    // A reader who has gone away, as `head` does, changes nothing about the verdicts.
+    let _ = verdicts.iter().try_for_each(|verdict| writeln!(io::stdout(), "{}", verdict.text));
+    if verdicts.iter().all(|verdict| verdict.good) { ExitCode::SUCCESS } else { ExitCode::from(BAD_USAGE) }
 }
 
-/// What a good file is, for the one line that says so, with what is doubtful about it.
-struct Good {
-    line: String,
-    warnings: Option<Faults>,
+/// What is said of one file.
+#[derive(Debug)]
+struct Verdict {
+    good: bool,
+    /// Its faults, or its warnings and the line that says it is good.
+    text: String,
 }
 
-fn check_in_force(options: &Options) -> usize {
-    let loaded = match load(&options.sources()) {
-        Ok(loaded) => loaded,
-        Err(error) => return told(Err(error)),
-    };
-    let name = loaded.file.as_ref().map_or("built-in defaults".to_owned(), |path| path.display().to_string());
-    let configuration = told(Ok(Good { line: format!("{name}: configuration ok"), warnings: None }));
-    configuration + told(loaded.policy().map(good_policy))
+fn check_in_force(options: &Options) -> Vec<Verdict> {
+    match load(&options.sources()) {
+        Ok(loaded) => {
+            let file = loaded.file.as_ref().map(|path| path.display().to_string());
+            let configuration = good_configuration(file.as_deref().unwrap_or("built-in configuration"));
+            vec![configuration, loaded.policy().map_or_else(bad, |policy| good_policy(&policy))]
+        }
+        Err(error) => vec![bad(error)],
+    }
 }
 
 /// Checks one file as it stands: without the environment, with `--set` where it is a configuration.
-fn check_file(file: &Path, sets: &[String]) -> Result<Good, LoadError> {
+fn check_file(file: &Path, sets: &[String]) -> Verdict {
+    judge(file, sets).unwrap_or_else(bad)
+}
+
+fn judge(file: &Path, sets: &[String]) -> Result<Verdict, LoadError> {
     let name = file.display().to_string();
     let text = read_text(file)?;
     let tree = read(&text).map_err(|list| Faults { document: name.clone(), list })?;
     match kind(&tree) {
-        Some(Kind::Policy) => Ok(good_policy(compile(&text, &name)?)),
+        Some(Kind::Policy) => Ok(good_policy(&compile(&text, &name)?)),
         Some(Kind::Configuration) => {
             load(&Sources { file: Some(file.to_owned()), variables: Vec::new(), sets: sets.to_vec() })?;
-            Ok(Good { line: format!("{name}: configuration ok"), warnings: None })
+            Ok(good_configuration(&name))
         }
         None => {
             let fault = Fault::error(Place::Document, "", NEITHER);
@@ -56,31 +64,19 @@ fn check_file(file: &Path, sets: &[String]) -> Result<Good, LoadError> {
     }
 }
 
-fn good_policy(compiled: compile::Compiled) -> Good {
-    let line = format!("{}: policy ok, revision {}", compiled.warnings.document, compiled.policy.revision);
-    Good { line, warnings: Some(compiled.warnings).filter(|warnings| !warnings.list.is_empty()) }
+fn good_configuration(name: &str) -> Verdict {
+    Verdict { good: true, text: format!("{name}: configuration ok") }
 }
 
-/// Prints what was found and gives the number of faults.
-fn told(checked: Result<Good, LoadError>) -> usize {
-    match checked {
-        Ok(good) => {
-            if let Some(warnings) = good.warnings {
-                say(&warnings);
-            }
-            say(&good.line);
-            0
-        }
-        Err(error) => {
-            say(&error);
-            error.faults()
-        }
-    }
+fn good_policy(compiled: &Compiled) -> Verdict {
+    let warnings = &compiled.warnings;
+    let told = if warnings.list.is_empty() { String::new() } else { format!("{warnings}\n") };
+    let text = format!("{told}{}: policy ok, revision {}", warnings.document, compiled.policy.revision);
+    Verdict { good: true, text }
 }
 
-/// Writes to standard output. A reader who has gone away, as `head` does, changes nothing about the verdict.
-fn say(text: &dyn fmt::Display) {
-    let _ = writeln!(io::stdout(), "{text}");
+fn bad(error: LoadError) -> Verdict {
+    Verdict { good: false, text: error.to_string() }
 }
 
 /// The two kinds of file.
@@ -143,5 +139,22 @@ mod tests {
         ] {
             assert_eq!(kind(&read(text).unwrap()), expected, "{text:?}");
         }
+    }
+
+    /// Every broken file of `tests/fixtures` beside what is said of it.
+    #[test]
+    fn every_broken_file_is_told_its_faults() {
+        let mut checked = 0;
+        for folder in ["tests/fixtures/config", "tests/fixtures/policy"] {
+            let mut files: Vec<PathBuf> =
+                std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+            for file in files {
+                let expected = std::fs::read_to_string(file.with_extension("expected")).unwrap();
+                assert_eq!(check_file(&file, &[]).text.trim(), expected.trim(), "{}", file.display());
+                checked += 1;
+            }
+        }
+        assert!(checked >= 40, "only {checked} files were found");
     }
 }

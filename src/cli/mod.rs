@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::load::{LoadError, PREFIX, Sources, load};
+use crate::config::load::{PREFIX, Sources, load};
 
 /// A backpressure-aware ingestion gateway: critical work flows, bulk waits its turn, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -85,16 +85,6 @@ fn variables() -> Vec<(String, String)> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
-}
-
-impl LoadError {
-    /// How many faults it tells.
-    fn faults(&self) -> usize {
-        match self {
-            LoadError::Unreadable { .. } => 1,
-            LoadError::Faulty(faults) => faults.list.len(),
-        }
-    }
 }
 
 /// The exit code for bad usage and bad files.
