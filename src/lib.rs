@@ -16,7 +16,9 @@
 //! Floors 0 to 2 are pure: time comes in as a parameter, results go out as values.
 
 pub mod admission;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod domain;
 pub mod policy;

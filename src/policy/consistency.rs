@@ -2,8 +2,12 @@
 
 use crate::control::settings::Target;
 use crate::domain::tier::Tier;
+use crate::policy::{Policy, Requirement};
 use crate::regulator::settings::{RegulatorSettings, TierSettings};
 use crate::yaml::decode::Field;
+use crate::yaml::fault::{Fault, FaultLog};
+use crate::yaml::node::{Node, Place};
+use crate::yaml::read::read;
 
 /// Checks one tier: target <= shed.at <= max_depth, shed.until < shed.at.
 pub(super) fn check_tier(tier: &Field<'_>, law: &TierSettings) {
@@ -50,6 +54,25 @@ pub(super) fn warn_of_noise(root: &Field<'_>, settings: &RegulatorSettings) {
             ));
         }
     }
+}
+
+/// The tiers that require more than receipts reach.
+pub(super) fn unmet_requirements(policy: &Policy, reached: Option<Requirement>) -> Vec<Fault> {
+    let log = FaultLog::default();
+    let node = read(&policy.document).unwrap_or_else(|_| Node::empty(Place::Document));
+    let root = Field::root(&node, &log);
+    for (tier, policy) in policy.tiers.iter() {
+        if policy.require > reached {
+            let reached = match reached {
+                None => "memory",
+                Some(Requirement::Disk) => "disk",
+                Some(Requirement::Replicated) => "replicated",
+            };
+            root.at(&["tiers", tier.as_str(), "require"])
+                .refuse(format!("the backend as it is configured reaches only `{reached}`"));
+        }
+    }
+    log.into_list()
 }
 
 fn yielding_to(tier: Tier, settings: &RegulatorSettings) -> String {

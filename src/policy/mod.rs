@@ -21,6 +21,7 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::policy::classify::Classifier;
 use crate::policy::compile::compile;
 use crate::regulator::settings::RegulatorSettings;
+use crate::yaml::fault::Fault;
 
 /// A policy in force: immutable, shared by every request.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ impl Policy {
     /// What the policy calls the rule at this position, as [`Classified::rule`](classify::Classified::rule) counts.
     pub fn rule_name(&self, position: usize) -> Option<&str> {
         self.classifier.rules.get(position).and_then(|rule| rule.name.as_deref())
+    }
+
+    /// The tiers whose `require` is stronger than the durability that receipts reach (`None`: less than a disk's),
+    /// each as a fault of the document: with any, the policy must not take force.
+    pub fn unmet_requirements(&self, reached: Option<Requirement>) -> Vec<Fault> {
+        consistency::unmet_requirements(self, reached)
     }
 }
 
@@ -98,8 +105,8 @@ pub enum Ordering {
     Block,
 }
 
-/// A durability that a tier insists on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A durability that a tier insists on; the order is the order of strength.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
     /// Survives a power loss of this machine.
     Disk,

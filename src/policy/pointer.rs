@@ -147,7 +147,7 @@ impl Walk<'_> {
     }
 
     /// Continues at the child in this position.
-    fn into_child(&mut self, position: usize) -> Option<Walk<'_>> {
+    fn child(&mut self, position: usize) -> Option<Walk<'_>> {
         self.step.next.get(position).map(|(_, step)| Walk { step, values: self.values })
     }
 }
@@ -203,7 +203,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut met = 0u64;
         while let Some(position) = object.next_key_seed(Key(self.step))? {
             let fresh = position.filter(|position| met & (1 << position) == 0);
-            if let Some(child) = fresh.and_then(|position| self.into_child(position)) {
+            if let Some(child) = fresh.and_then(|position| self.child(position)) {
                 object.next_value_seed(child)?;
             } else {
                 object.next_value::<IgnoredAny>()?;
@@ -218,7 +218,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         for index in 0.. {
             let position =
                 if self.step.next.is_empty() { None } else { self.step.position(&index.to_string()) };
-            let more = match position.and_then(|position| self.into_child(position)) {
+            let more = match position.and_then(|position| self.child(position)) {
                 Some(child) => array.next_element_seed(child)?.is_some(),
                 None => array.next_element::<IgnoredAny>()?.is_some(),
             };

@@ -17,13 +17,14 @@ pub struct Field<'a> {
     /// Where the key is; the value's own place for list items.
     key_place: &'a Place,
     path: String,
+    written: bool,
     log: &'a FaultLog,
 }
 
 impl<'a> Field<'a> {
     /// The whole document.
     pub fn root(node: &'a Node, log: &'a FaultLog) -> Field<'a> {
-        Field { node, key_place: &node.place, path: String::new(), log }
+        Field { node, key_place: &node.place, path: String::new(), written: true, log }
     }
 
     /// The path, such as `tiers.p2.shed.at`.
@@ -41,11 +42,17 @@ impl<'a> Field<'a> {
                 Some(entry) => field = field.child(entry),
                 None => {
                     field.path = join(&field.path, key);
+                    field.written = false;
                     break;
                 }
             }
         }
         field
+    }
+
+    /// Whether the value stands in the document under the path it was asked for.
+    pub const fn is_written(&self) -> bool {
+        self.written
     }
 
     /// Notes that this value is wrong.
@@ -79,6 +86,7 @@ impl<'a> Field<'a> {
                     node,
                     key_place: &node.place,
                     path: format!("{}[{index}]", self.path),
+                    written: true,
                     log: self.log,
                 };
                 Some(items.iter().enumerate().map(item).collect())
@@ -206,6 +214,7 @@ impl<'a> Field<'a> {
             node: &entry.node,
             key_place: &entry.place,
             path: join(&self.path, &entry.key),
+            written: true,
             log: self.log,
         }
     }

@@ -89,16 +89,30 @@ impl FaultLog {
     }
 }
 
-/// The known word nearest to a wrong one, if one is near enough to have been meant.
+/// The known word nearest to a wrong one, if one is near enough to have been meant and no other is as near.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may be wrong: `lisen` finds `listen`, `foo` does not find `log`.
     let tolerance = word.chars().count().max(3) / 3;
-    known
+    let mut near: Vec<(usize, &str)> = known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= tolerance)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    match near.as_slice() {
+        [(_, only)] => Some(only),
+        [(first, best), (second, _), ..] if first < second => Some(best),
+        _ => None,
+    }
+}
+
+/// Letters that differ, whatever their case; a word cut short or run on (`warning` for `warn`) counts as one.
+fn distance(word: &str, candidate: &str) -> usize {
+    let lower = word.to_lowercase();
+    let letters = strsim::damerau_levenshtein(&lower, candidate);
+    let cut = lower.len().min(candidate.len()) >= 3
+        && (lower.starts_with(candidate) || candidate.starts_with(&lower));
+    if cut { letters.min(1) } else { letters }
 }
 
 /// What to say to a word that is not among the known ones: the nearest, else all of them.
@@ -119,6 +133,10 @@ mod tests {
         assert_eq!(nearest("lisen", ["listen", "tls"]), Some("listen"));
         assert_eq!(nearest("taget", ["queue", "target"]), Some("target"));
         assert_eq!(nearest("wieght", ["queue", "weight"]), Some("weight"));
+        assert_eq!(nearest("JSON", ["text", "json"]), Some("json"));
+        assert_eq!(nearest("warning", ["warn", "info"]), Some("warn"));
+        assert_eq!(nearest("p3", ["p0", "p1", "p2"]), None);
+        assert_eq!(nearest("P0", ["p0", "p1", "p2"]), Some("p0"));
         assert_eq!(nearest("foo", ["log", "limits"]), None);
         assert_eq!(nearest("anything", []), None);
     }

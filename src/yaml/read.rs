@@ -92,10 +92,12 @@ impl Tree {
 
     fn scalar(&mut self, text: String, quoted: bool, place: Place) {
         if let Some(Open::Mapping { key: key @ None, entries, .. }) = self.open.last_mut() {
-            if entries.iter().any(|entry| entry.key == text) {
-                self.duplicates.push(Fault::error(place.clone(), text.clone(), "this key is written twice"));
+            let twice = entries.iter().any(|entry| entry.key == text);
+            *key = Some((text, place.clone()));
+            if twice {
+                let fault = Fault::error(place, self.path(), "this key is written twice");
+                self.duplicates.push(fault);
             }
-            *key = Some((text, place));
         } else {
             self.completed(Node { place, value: Value::Scalar { text, quoted } });
         }
@@ -132,6 +134,22 @@ impl Tree {
             }
             None => self.root = Some(node),
         }
+    }
+
+    /// The path of the value that is being read.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            match open {
+                Open::List { items, .. } => path.push_str(&format!("[{}]", items.len())),
+                Open::Mapping { key: Some((key, _)), .. } => {
+                    path.push_str(if path.is_empty() { "" } else { "." });
+                    path.push_str(key);
+                }
+                Open::Mapping { key: None, .. } => {}
+            }
+        }
+        path
     }
 
     /// What was found so far, and what ended it.
@@ -178,9 +196,10 @@ mod tests {
 
     #[test]
     fn every_key_written_twice_is_named() {
-        let faults = read("a: 1\nb: 2\na: 3\nc: { x: 1, x: 2 }\n").unwrap_err();
-        let places: Vec<_> = faults.iter().map(|fault| fault.place.in_document("f").to_string()).collect();
-        assert_eq!(places, ["f:3:1", "f:4:12"]);
+        let faults = read("a: 1\nb: 2\na: 3\nc: { l: [0, { x: 1, x: 2 }] }\n").unwrap_err();
+        let told: Vec<_> =
+            faults.iter().map(|fault| format!("{} {}", fault.place.in_document("f"), fault.key)).collect();
+        assert_eq!(told, ["f:3:1 a", "f:4:21 c.l[1].x"]);
     }
 
     #[test]

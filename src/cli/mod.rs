@@ -1,0 +1,97 @@
+//! The commands: what the operator types, one file each.
+
+mod check;
+pub mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::load::{PREFIX, Sources, load};
+
+/// A backpressure-aware ingestion gateway: critical work flows, bulk waits its turn, nothing accepted is lost.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 110, after_help = EXAMPLES)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+struct Options {
+    /// The configuration; without it config/tidegate.yaml if it exists, else the built-in defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one key, stronger than file and environment; can be given several times.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway (what `tidegate` alone does).
+    #[command(after_help = serve::EXAMPLES)]
+    Serve,
+    /// Validates configuration and policy files, and tells all their faults at once.
+    #[command(after_help = check::EXAMPLES)]
+    Check {
+        /// Files to validate, each as it stands; without one, the configuration with the policy it names.
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // Prints help, version or what is wrong by itself, and exits with 0 or 2.
+    let line = CommandLine::parse();
+    match line.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&line.options),
+        Command::Check { files } => check::run(&line.options, &files),
+    }
+}
+
+/// Loads settings and policy, then runs the gateway.
+fn serve(options: &Options) -> ExitCode {
+    let ready = load(&options.sources()).and_then(|loaded| Ok((loaded.policy()?, loaded.settings)));
+    match ready {
+        Ok((compiled, settings)) => {
+            if !compiled.warnings.list.is_empty() {
+                eprintln!("{}", compiled.warnings);
+            }
+            serve::run(settings, compiled.policy)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(BAD_USAGE)
+        }
+    }
+}
+
+impl Options {
+    /// Where the settings of a command come from.
+    fn sources(&self) -> Sources {
+        Sources { file: self.config.clone(), variables: variables(), sets: self.sets.clone() }
+    }
+}
+
+/// The environment variables that are ours.
+fn variables() -> Vec<(String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
+}
+
+/// The exit code for bad usage and bad files.
+const BAD_USAGE: u8 = 2;
+
+const EXAMPLES: &str = "Examples:
+  tidegate                                        run with config/tidegate.yaml, else with built-in defaults
+  tidegate --set ingest.listen=127.0.0.1:8081     the same on another port
+  TIDEGATE_LOG__FORMAT=json tidegate serve        the same with logs for machines
+  tidegate check policies/default.yaml            is this policy good?";

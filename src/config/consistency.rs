@@ -1,0 +1,51 @@
+//! The rules between the keys of one configuration.
+
+use std::net::SocketAddr;
+
+use crate::config::Settings;
+use crate::yaml::decode::Field;
+
+/// Notes every broken rule.
+pub(super) fn check(root: &Field<'_>, settings: &Settings) {
+    check_listeners(root, settings);
+    let limits = &settings.limits;
+    let job = limits.max_job_bytes;
+    if job > limits.max_in_flight_bytes {
+        let most = limits.max_in_flight_bytes;
+        first_written(root, &[&["limits", "max_job_bytes"], &["limits", "max_in_flight_bytes"]]).refuse(format!(
+            "limits.max_job_bytes ({job}) must not be above limits.max_in_flight_bytes ({most}): such a job could \
+             never come in"
+        ));
+    }
+    if job > settings.embedded.max_bytes {
+        let most = settings.embedded.max_bytes;
+        first_written(root, &[&["embedded", "max_bytes"], &["limits", "max_job_bytes"]]).refuse(format!(
+            "limits.max_job_bytes ({job}) must not be above embedded.max_bytes ({most}): such a job could never be \
+             stored"
+        ));
+    }
+}
+
+fn check_listeners(root: &Field<'_>, settings: &Settings) {
+    let (ingest, admin) = (settings.ingest.listen, settings.admin.listen);
+    if collide(ingest, admin) {
+        first_written(root, &[&["admin", "listen"], &["ingest", "listen"]])
+            .refuse(format!("ingest ({ingest}) and admin ({admin}) cannot listen on one address"));
+    }
+    if !admin.ip().is_loopback() && settings.admin.token.is_none() {
+        root.at(&["admin", "listen"])
+            .refuse(format!("{admin} is beyond loopback: admin.token_file must name a file with a token"));
+    }
+}
+
+/// Whether the second listener would find the port taken. Port 0 takes a free one.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_interface = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_interface
+}
+
+/// The first of these keys that is written: where to point at when two keys do not fit.
+fn first_written<'a>(root: &Field<'a>, paths: &[&[&str]]) -> Field<'a> {
+    let written = paths.iter().map(|path| root.at(path)).find(Field::is_written);
+    written.unwrap_or_else(|| root.clone())
+}

@@ -1,0 +1,189 @@
+//! From the merged document to settings: every key of the configuration, by section.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tracing::Level;
+
+use crate::config::token::read_token;
+use crate::config::{
+    AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, ShutdownSettings, consistency,
+};
+use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::server::limits::Limits;
+use crate::telemetry::log::{LogFormat, LogSettings};
+use crate::yaml::decode::{Field, NOT_AVAILABLE};
+use crate::yaml::fault::FaultLog;
+
+/// Reads all settings. Keys that are not written or wrong keep their defaults; the faults are noted.
+pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
+    let mut settings = Settings::default();
+    let Some(mut map) = root.mapping() else { return settings };
+    let section = |field: Option<Field<'_>>, read: &mut dyn FnMut(&Field<'_>)| {
+        if let Some(field) = field {
+            read(&field);
+        }
+    };
+    section(map.field("ingest"), &mut |field| ingest(field, &mut settings.ingest));
+    section(map.field("admin"), &mut |field| admin(field, &mut settings.admin));
+    map.set("policy", &mut settings.policy, path);
+    map.set("backend", &mut settings.backend, backend);
+    section(map.field("embedded"), &mut |field| embedded(field, &mut settings.embedded));
+    section(map.field("limits"), &mut |field| limits(field, &mut settings.limits));
+    section(map.field("auth"), &mut |field| auth(field, &mut settings.anonymous));
+    section(map.field("share"), &mut share);
+    section(map.field("shutdown"), &mut |field| shutdown(field, &mut settings.shutdown));
+    section(map.field("log"), &mut |field| log_lines(field, &mut settings.log));
+    section(map.field("telemetry"), &mut |field| telemetry(field, &mut settings.classic_metric_names));
+    for key in ["redis", "kafka", "spool", "idempotency"] {
+        map.not_available(key);
+    }
+    map.close();
+    // Rules between keys are only asked where the keys could be read.
+    if log.errors() == 0 {
+        consistency::check(root, &settings);
+    }
+    settings
+}
+
+fn ingest(field: &Field<'_>, ingest: &mut IngestSettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("listen", &mut ingest.listen, address);
+    map.not_available("tls");
+    map.close();
+}
+
+fn admin(field: &Field<'_>, admin: &mut AdminSettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("listen", &mut admin.listen, address);
+    map.set("token_file", &mut admin.token, |field| match read_token(&path(field)?) {
+        Ok(token) => Some(Some(token)),
+        Err(error) => {
+            field.refuse(error.to_string());
+            None
+        }
+    });
+    map.set("hosts", &mut admin.hosts, |field| Some(field.list()?.iter().filter_map(host).collect()));
+    map.close();
+}
+
+fn backend(field: &Field<'_>) -> Option<Backend> {
+    let backend = field.word(&[("embedded", Some(Backend::Embedded)), ("redis", None), ("kafka", None)])?;
+    if backend.is_none() {
+        field.refuse(format!("{NOT_AVAILABLE}, write embedded"));
+    }
+    backend
+}
+
+fn embedded(field: &Field<'_>, embedded: &mut EmbeddedSettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("path", &mut embedded.path, path);
+    map.set("durability", &mut embedded.durability, |field| {
+        field.word(&[("disk", EmbeddedDurability::Disk), ("relaxed", EmbeddedDurability::Relaxed)])
+    });
+    map.set("max_bytes", &mut embedded.max_bytes, Field::size);
+    map.close();
+}
+
+fn limits(field: &Field<'_>, limits: &mut Limits) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("max_job_bytes", &mut limits.max_job_bytes, |field| {
+        let bytes = field.size()?;
+        if bytes > MAX_JOB_BYTES {
+            field.refuse(format!("must not be above {MAX_JOB_BYTES}: a stored job is one record"));
+            return None;
+        }
+        Some(bytes)
+    });
+    map.set("max_batch_bytes", &mut limits.max_batch_bytes, Field::size);
+    map.set("max_batch_jobs", &mut limits.max_batch_jobs, |field| field.integer_within(1, MAX_COUNT));
+    map.set("max_connections", &mut limits.max_connections, |field| {
+        field.integer_within(1, MAX_COUNT).and_then(|count| usize::try_from(count).ok())
+    });
+    map.set("max_in_flight_bytes", &mut limits.max_in_flight_bytes, Field::size);
+    map.set("request_timeout", &mut limits.request_timeout, Field::some_duration);
+    map.set("header_timeout", &mut limits.header_timeout, Field::some_duration);
+    map.not_available("client_rate");
+    map.close();
+}
+
+fn auth(field: &Field<'_>, anonymous: &mut AnonymousScopes) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("anonymous", anonymous, |field| {
+        let mut scopes = AnonymousScopes { submit: false, lease: false };
+        for item in field.list()? {
+            match item.word(&[("submit", true), ("lease", false)]) {
+                Some(true) => scopes.submit = true,
+                Some(false) => scopes.lease = true,
+                None => {}
+            }
+        }
+        Some(scopes)
+    });
+    map.not_available("keys_file");
+    map.close();
+}
+
+fn share(field: &Field<'_>) {
+    let Some(mut map) = field.mapping() else { return };
+    if let Some(mode) = map.field("mode")
+        && mode.word(&[("alone", true), ("redis", false)]) == Some(false)
+    {
+        mode.refuse(format!("{NOT_AVAILABLE}, write alone"));
+    }
+    map.not_available("redis_url");
+    map.close();
+}
+
+fn shutdown(field: &Field<'_>, shutdown: &mut ShutdownSettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("delay", &mut shutdown.delay, Field::duration);
+    map.set("grace", &mut shutdown.grace, Field::some_duration);
+    map.close();
+}
+
+fn log_lines(field: &Field<'_>, log: &mut LogSettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("format", &mut log.format, |field| {
+        field.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+    });
+    map.set("level", &mut log.level, |field| {
+        field.word(&[
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ])
+    });
+    map.close();
+}
+
+fn telemetry(field: &Field<'_>, classic_metric_names: &mut bool) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("classic_metric_names", classic_metric_names, Field::boolean);
+    map.not_available("otlp_endpoint");
+    map.close();
+}
+
+fn address(field: &Field<'_>) -> Option<SocketAddr> {
+    field.scalar("an IP address and port such as 127.0.0.1:8080", |text| text.parse().ok())
+}
+
+fn host(field: &Field<'_>) -> Option<String> {
+    field.scalar("a host name without port, such as gateway.internal", |text| {
+        let fits =
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        fits.then(|| text.to_ascii_lowercase())
+    })
+}
+
+fn path(field: &Field<'_>) -> Option<PathBuf> {
+    field.text().map(PathBuf::from)
+}
+
+/// SQLite keeps no record above a thousand million bytes; half of that leaves room for what goes with a job.
+const MAX_JOB_BYTES: u64 = 512 << 20;
+
+/// More jobs in one batch, or connections on one machine, are a slip of the pen.
+const MAX_COUNT: u64 = 1_000_000;

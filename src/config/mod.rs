@@ -1,0 +1,126 @@
+//! Floor 7: the settings that a restart changes, assembled from what each room needs to be told.
+//!
+//! [`load`](load::load) puts them together: defaults, the file, the environment, `--set`; the later is the stronger.
+
+mod consistency;
+mod decode;
+pub mod load;
+mod overrides;
+mod token;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use crate::config::token::Token;
+use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::server::limits::Limits;
+use crate::telemetry::log::{LogFormat, LogSettings};
+
+/// Everything that is decided before the gateway starts. The default is what `config/tidegate.yaml` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The listener of clients and workers.
+    pub ingest: IngestSettings,
+    /// The listener of operators.
+    pub admin: AdminSettings,
+    /// The policy's file, watched.
+    pub policy: PathBuf,
+    /// Where accepted jobs are kept.
+    pub backend: Backend,
+    /// The embedded queue.
+    pub embedded: EmbeddedSettings,
+    /// What clients can make the gateway hold.
+    pub limits: Limits,
+    /// What a caller without a key may do.
+    pub anonymous: AnonymousScopes,
+    /// How the gateway stops.
+    pub shutdown: ShutdownSettings,
+    /// How logs are written.
+    pub log: LogSettings,
+    /// Whether metrics carry their older names too.
+    pub classic_metric_names: bool,
+}
+
+/// The listener of clients and workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestSettings {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// The listener of operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The token that every call must bear; always there when `listen` is beyond loopback.
+    pub token: Option<Token>,
+    /// Names besides the loopback ones under which the listener may be addressed, in lower case, without port.
+    pub hosts: Vec<String>,
+}
+
+/// Where accepted jobs are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// In a file of the gateway's own.
+    Embedded,
+}
+
+/// What a caller without a key may do, wherever the listener is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnonymousScopes {
+    /// Post jobs.
+    pub submit: bool,
+    /// Lease, ack, nack and extend.
+    pub lease: bool,
+}
+
+/// How the gateway stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownSettings {
+    /// Not ready for this long, while jobs are still taken.
+    pub delay: Duration,
+    /// Then what is in flight is answered, for at most this long.
+    pub grace: Duration,
+}
+
+impl Settings {
+    /// Whether a caller without a key may lease: on loopback always, elsewhere only where it was asked for.
+    pub const fn anonymous_may_lease(&self) -> bool {
+        self.anonymous.lease || self.ingest.listen.ip().is_loopback()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            ingest: IngestSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            admin: AdminSettings {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+                token: None,
+                hosts: Vec::new(),
+            },
+            policy: PathBuf::from("policies/default.yaml"),
+            backend: Backend::Embedded,
+            embedded: EmbeddedSettings {
+                path: PathBuf::from("data/queue.db"),
+                durability: EmbeddedDurability::Disk,
+                max_bytes: 20 << 30,
+            },
+            limits: Limits {
+                max_job_bytes: 1_000_000,
+                max_batch_bytes: 16 << 20,
+                max_batch_jobs: 10_000,
+                max_connections: 10_000,
+                max_in_flight_bytes: 256 << 20,
+                request_timeout: Duration::from_secs(10),
+                header_timeout: Duration::from_secs(5),
+            },
+            anonymous: AnonymousScopes { submit: true, lease: false },
+            shutdown: ShutdownSettings { delay: Duration::ZERO, grace: Duration::from_secs(20) },
+            log: LogSettings { format: LogFormat::Text, level: tracing::Level::INFO },
+            classic_metric_names: true,
+        }
+    }
+}
