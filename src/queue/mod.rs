@@ -1,5 +1,6 @@
 //! Floor 4: where accepted jobs are kept. `JobQueue` is what every backend promises.
 
+pub mod ages;
 pub mod dead_letter;
 pub mod embedded;
 pub mod error;
@@ -46,13 +47,22 @@ pub trait JobQueue: Send + Sync + 'static {
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>>;
 
     /// One dead letter with its payload.
-    fn dead_letter(&self, id: crate::domain::job::JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
+    fn dead_letter(
+        &self,
+        id: crate::domain::job::JobId,
+    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
 
     /// Moves dead letters back into their queue; attempts start again, id, payload and history stay.
-    fn replay(&self, ids: Vec<crate::domain::job::JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>>;
+    fn replay(
+        &self,
+        ids: Vec<crate::domain::job::JobId>,
+    ) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>>;
 
     /// Deletes dead letters for good.
-    fn purge(&self, ids: Vec<crate::domain::job::JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>>;
+    fn purge(
+        &self,
+        ids: Vec<crate::domain::job::JobId>,
+    ) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>>;
 
     /// Stores what was handed over, then closes. Later calls answer [`StoreError::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -45,7 +45,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// It was written by a newer version.
-    #[error("{path} has format version {found}, this program knows up to {known}: use the newer program that wrote it")]
+    #[error(
+        "{path} has format version {found}, this program knows up to {known}: use the newer program that wrote it"
+    )]
     NewerFormat {
         /// The file.
         path: PathBuf,
