@@ -1,18 +1,61 @@
 //! The embedded queue: SQLite with one writer thread, group commit and leases in memory.
+//!
+//! A caller's jobs go into the writer's [`inbox`]; the [`writer`] stores what waits in one transaction and then
+//! makes it known in the [`state`], which every other call reads: leases are taken from the [`line`]s' heads there.
+//! The [`reader`] thread fetches what is on disk only. `docs/QUEUE.md` says what is promised.
 
+mod fair;
+mod file;
+mod inbox;
 pub mod lease;
+mod leases;
+mod line;
+mod polls;
+mod reader;
+mod record;
 pub mod settings;
+mod shared;
+mod state;
+mod store;
+mod writer;
 
-use crate::domain::tier::TierMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::domain::backlog::Reading;
+use crate::domain::job::{Job, JobId};
+use crate::domain::tier::{Tier, TierMap};
+use crate::domain::time::{Moment, Timestamp};
+use crate::queue::ages::Ages;
+use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
+use crate::queue::embedded::file::QueueFile;
+use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
-use crate::queue::embedded::settings::{EmbeddedSettings, OpenError, TierRules};
-use crate::queue::error::QueueError;
+use crate::queue::embedded::line::{Line, Waiting};
+use crate::queue::embedded::reader::Request;
+use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
+use crate::queue::embedded::shared::Shared;
+use crate::queue::embedded::state::{Counts, State};
+use crate::queue::embedded::store::Found;
+use crate::queue::embedded::writer::{Expiry, Held, Writer};
+use crate::queue::error::{QueueError, StoreError};
+use crate::queue::{BoxFuture, Durability, JobQueue, Storing, Totals};
 
-/// A durable queue in one file.
-#[derive(Debug)]
-pub struct EmbeddedQueue {}
+/// A durable queue in one file. Dropping it stores what was handed over and waits for that.
+pub struct EmbeddedQueue {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
 
-#[expect(unused_variables, clippy::unused_async, reason = "replaced by the real queue")]
 impl EmbeddedQueue {
     /// Opens or creates the file, recovers what it holds and starts the writer thread.
     ///
@@ -21,14 +64,45 @@ impl EmbeddedQueue {
     pub fn open(
         settings: &EmbeddedSettings,
         rules: TierMap<TierRules>,
-        clock: crate::clock::Clock,
+        clock: Clock,
     ) -> Result<EmbeddedQueue, OpenError> {
-        unimplemented!()
+        let path = settings.path.as_path();
+        let file = QueueFile::open(settings)?;
+        let found = find(&file, path)?;
+        let used_bytes = store::used_bytes(&file.connection).map_err(|error| file::refused(path, &error))?;
+        let reading = file::open_for_reading(path)?;
+        let held = Held {
+            stock: TierMap::from_fn(|tier| found[tier].stock),
+            tails: TierMap::from_fn(|tier| found[tier].tail),
+            expiry: TierMap::from_fn(|tier| Expiry {
+                next: found[tier].next_expiry,
+                swept: Timestamp::default(),
+            }),
+        };
+        let durability = match settings.durability {
+            EmbeddedDurability::Disk => Durability::Disk,
+            EmbeddedDurability::Relaxed => Durability::Memory,
+        };
+        let (requests, inbound) = sync_channel(MAX_REQUESTS);
+        let shared = Arc::new(Shared::new(clock, durability, recover(found, rules, clock.wall()), requests));
+        let shared_by_reader = Arc::clone(&shared);
+        let reader = spawn("queue-reader", path, move || reader::run(&reading, &shared_by_reader, &inbound))?;
+        let max_bytes = settings.max_bytes;
+        let writer =
+            Writer { file, shared: Arc::clone(&shared), reader, held, max_bytes, used_bytes, outage: None };
+        let ended = Ended(Arc::clone(&shared));
+        let writer = spawn("queue-writer", path, move || {
+            let _ended = ended;
+            writer.run();
+        })?;
+        Ok(EmbeddedQueue { shared, writer: Mutex::new(Some(writer)) })
     }
 
     /// Puts new tier rules (weights, retries, ordering) in force.
     pub fn set_rules(&self, rules: TierMap<TierRules>) {
-        unimplemented!()
+        let mut state = self.shared.state();
+        state.set_rules(rules);
+        self.shared.stir(&mut state);
     }
 
     /// Takes up to `max` jobs, weighted-fair over the tiers asked for; waits up to `wait` for the first one.
@@ -36,39 +110,321 @@ impl EmbeddedQueue {
     /// # Errors
     /// The storage failed or the queue is closed.
     pub async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>, QueueError> {
-        unimplemented!()
+        let deadline = Instant::now() + request.wait;
+        let mut place = None;
+        loop {
+            let (jobs, loading) = self.take_or_join(&request, &mut place)?;
+            if !jobs.is_empty() {
+                return Ok(jobs.into_iter().filter_map(to_lease).collect());
+            }
+            let Some(place) = &place else { return Ok(Vec::new()) };
+            // What is on its way from the disk is there already: who does not want to wait still gets it.
+            let patience = if loading { deadline.max(Instant::now() + LOAD_PATIENCE) } else { deadline };
+            if timeout_at(patience, place.notify.notified()).await.is_err() {
+                return Ok(Vec::new());
+            }
+        }
     }
 
-    /// Finishes jobs: they leave the queue. Answers per lease, in order.
+    /// Finishes jobs: they leave the queue. Answers per lease, in order. The answer does not wait for the disk:
+    /// if the process dies within the next moment, the job is handed out again.
     ///
     /// # Errors
-    /// As [`EmbeddedQueue::lease`].
+    /// As [`EmbeddedQueue::lease`]; also when too many answers wait for a failing disk.
     pub async fn ack(&self, leases: Vec<LeaseToken>) -> Result<Vec<LeaseStatus>, QueueError> {
-        unimplemented!()
+        self.change(leases.len(), |state, now| state.ack(&leases, now))
     }
 
     /// Fails attempts. Answers per lease, in order.
     ///
     /// # Errors
-    /// As [`EmbeddedQueue::lease`].
+    /// As [`EmbeddedQueue::ack`].
     pub async fn nack(&self, leases: Vec<LeaseToken>, nack: Nack) -> Result<Vec<LeaseStatus>, QueueError> {
-        unimplemented!()
+        self.change(leases.len(), |state, now| state.nack(&leases, &nack, now))
     }
 
     /// Keeps leases for this long from now. Answers per lease, in order.
     ///
     /// # Errors
-    /// As [`EmbeddedQueue::lease`].
+    /// As [`EmbeddedQueue::ack`].
     pub async fn extend(
         &self,
         leases: Vec<LeaseToken>,
-        period: std::time::Duration,
+        period: Duration,
     ) -> Result<Vec<LeaseStatus>, QueueError> {
-        unimplemented!()
+        let statuses = self.change(leases.len(), |state, now| state.extend(&leases, period, now));
+        self.shared.inbox.poke();
+        statuses
     }
 
     /// Answers every waiting long poll at once, with what it has; later polls do not wait.
     pub fn release_polls(&self) {
-        unimplemented!()
+        self.shared.state().polls.release();
+    }
+
+    /// Leases jobs, or joins the line of those who wait. Says whether jobs are on their way from the disk.
+    fn take_or_join(
+        &self,
+        request: &LeaseRequest,
+        place: &mut Option<Place>,
+    ) -> Result<(Vec<Leased>, bool), QueueError> {
+        let now = self.shared.now();
+        let mut state = self.shared.state();
+        if state.closed {
+            return Err(QueueError::Closed);
+        }
+        state.advance(now);
+        let jobs = state.lease(request.tiers, request.max, request.period, now);
+        self.shared.stir(&mut state);
+        if !jobs.is_empty() {
+            let ends = now.0.plus(request.period);
+            if ends < state.writer_wakes {
+                state.writer_wakes = ends;
+                self.shared.inbox.poke();
+            }
+            return Ok((jobs, false));
+        }
+        if let Some(detail) = &state.outage {
+            return Err(QueueError::Unavailable { detail: detail.clone() });
+        }
+        let loading = request.tiers.iter().any(|tier| state.lines[tier].is_loading());
+        match place {
+            _ if state.polls.released() => *place = None,
+            Some(place) => state.polls.wait_on(place.ticket),
+            None if loading || !request.wait.is_zero() => {
+                let joined = state.polls.join(request.tiers);
+                *place =
+                    joined.map(|(ticket, notify)| Place { shared: Arc::clone(&self.shared), ticket, notify });
+            }
+            None => {}
+        }
+        Ok((jobs, loading))
+    }
+
+    fn change(
+        &self,
+        count: usize,
+        act: impl FnOnce(&mut State, (Moment, Timestamp)) -> Vec<LeaseStatus>,
+    ) -> Result<Vec<LeaseStatus>, QueueError> {
+        let now = self.shared.now();
+        let mut state = self.shared.state();
+        if state.closed {
+            return Err(QueueError::Closed);
+        }
+        if state.changes_full(count) {
+            return Err(QueueError::Unavailable { detail: "too many answers wait for the disk".into() });
+        }
+        let statuses = act(&mut state, now);
+        self.shared.stir(&mut state);
+        let wait = state.has_changes();
+        drop(state);
+        if wait {
+            self.shared.inbox.changes_wait();
+        }
+        Ok(statuses)
+    }
+
+    /// Sends the writer an order and waits for its answer.
+    async fn order<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, QueueError>>) -> Order,
+    ) -> Result<T, QueueError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.inbox.order(make(answer))?;
+        answered.await.unwrap_or(Err(QueueError::Closed))
+    }
+
+    /// Asks the reader, after every lease change so far is on disk.
+    async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, QueueError>>) -> Request,
+    ) -> Result<T, QueueError> {
+        self.order(Order::Flush).await?;
+        let (answer, answered) = oneshot::channel();
+        self.shared.ask(make(answer))?;
+        answered.await.unwrap_or(Err(QueueError::Closed))
     }
 }
+
+impl JobQueue for EmbeddedQueue {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn durability(&self) -> Durability {
+        self.shared.durability
+    }
+
+    fn enqueue(&self, tier: Tier, jobs: Vec<Job>) -> Result<Storing, StoreError> {
+        let jobs: Vec<_> = jobs.iter().map(record::encode).collect();
+        let bytes = jobs.iter().map(|job| job.record.len()).sum();
+        let (answer, storing) = Storing::channel();
+        self.shared.inbox.append(Append { tier, jobs, bytes, answer })?;
+        Ok(storing)
+    }
+
+    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
+        let now = self.shared.now();
+        let readings = self.shared.state().readings(now);
+        Box::pin(std::future::ready(Ok(readings)))
+    }
+
+    fn totals(&self) -> TierMap<Totals> {
+        self.shared.state().counts.map(|_, counts| counts.totals)
+    }
+
+    fn check_own_disk(&self) -> Result<(), QueueError> {
+        match &self.shared.state().outage {
+            Some(detail) => Err(QueueError::Unavailable { detail: detail.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
+        Box::pin(self.ask(|answer| Request::List(query, answer)))
+    }
+
+    fn dead_letter(&self, id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        Box::pin(self.ask(move |answer| Request::Show(id, answer)))
+    }
+
+    fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
+        Box::pin(self.order(|answer| Order::Replay(ids, answer)))
+    }
+
+    fn purge(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
+        Box::pin(self.order(|answer| Order::Purge(ids, answer)))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.begin_close();
+        Box::pin(async {
+            // The sender lives in `self`, so the wait cannot fail.
+            let _ = self.shared.closed.subscribe().wait_for(|closed| *closed).await;
+        })
+    }
+}
+
+impl EmbeddedQueue {
+    fn begin_close(&self) {
+        let mut state = self.shared.state();
+        state.closed = true;
+        state.polls.release();
+        drop(state);
+        self.shared.inbox.close();
+    }
+}
+
+impl Drop for EmbeddedQueue {
+    fn drop(&mut self) {
+        self.begin_close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedQueue").finish_non_exhaustive()
+    }
+}
+
+/// A place in the line of those who wait for jobs; given up on drop, with a wake-up passed on.
+struct Place {
+    shared: Arc<Shared>,
+    ticket: u64,
+    notify: Arc<Notify>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let woken_for = state.polls.leave(self.ticket);
+        for tier in woken_for.iter().filter(|tier| state.lines[*tier].has_jobs()).collect::<Vec<_>>() {
+            state.polls.wake(tier);
+        }
+    }
+}
+
+/// Lives as long as the writer thread: nobody waits for a writer that is gone.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.closed = true;
+        if thread::panicking() {
+            tracing::error!("the queue's writer died; restart the gateway");
+            let detail = String::from("the queue's writer died");
+            self.0.inbox.set_outage(Some(detail.clone()));
+            state.outage = Some(detail);
+        }
+        state.polls.release();
+        drop(state);
+        if thread::panicking() {
+            self.0.stop_reader();
+        }
+        self.0.inbox.abandon();
+        self.0.closed.send_replace(true);
+    }
+}
+
+type Leased = (LeaseToken, Tier, Waiting);
+
+fn to_lease((token, tier, waiting): Leased) -> Option<Lease> {
+    let attempt = waiting.history.map_or(0, |history| history.failed) + 1;
+    let Some(job) = record::decode(tier, &waiting.record) else {
+        tracing::error!(%tier, seq = waiting.seq, "a job in the queue's file is damaged and cannot be handed out");
+        return None;
+    };
+    Some(Lease { token, job, attempt })
+}
+
+fn find(file: &QueueFile, path: &Path) -> Result<TierMap<Found>, OpenError> {
+    let mut failed = None;
+    let found = TierMap::from_fn(|tier| {
+        store::find(&file.connection, tier).unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            Found::default()
+        })
+    });
+    failed.map_or(Ok(found), |error| Err(file::refused(path, &error)))
+}
+
+fn recover(found: TierMap<Found>, rules: TierMap<TierRules>, now: Timestamp) -> State {
+    let counts = TierMap::from_fn(|tier| {
+        let stock = found[tier].stock;
+        let totals = Totals {
+            recovered: stock.jobs,
+            dead_at_start: stock.dead,
+            waiting: stock.jobs,
+            dead: stock.dead,
+            ..Totals::default()
+        };
+        Counts { totals, ..Counts::default() }
+    });
+    let accepted = |tier, record: &[u8]| {
+        record::decode(tier, &Bytes::copy_from_slice(record)).map_or(now, |job| job.accepted_at)
+    };
+    let ages = TierMap::from_fn(|tier| match &found[tier].ends {
+        Some((oldest, newest)) => {
+            Ages::recovered(found[tier].stock.jobs, accepted(tier, oldest), accepted(tier, newest))
+        }
+        None => Ages::recovered(0, now, now),
+    });
+    let lines = found.map(|_, found| Line::recovered(found.tail, found.retries));
+    State::new(lines, counts, ages, rules)
+}
+
+fn spawn(name: &str, path: &Path, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(|error| OpenError::Io { path: path.to_owned(), detail: error.to_string() })
+}
+
+/// Questions that may wait for the reader.
+const MAX_REQUESTS: usize = 256;
+
+/// How long a poll that does not want to wait does wait for jobs on their way from the disk.
+const LOAD_PATIENCE: Duration = Duration::from_secs(5);

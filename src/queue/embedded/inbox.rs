@@ -1,0 +1,208 @@
+//! What waits for the writer: one bounded line of appends per tier, orders, and one signal for all of them.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::domain::job::JobId;
+use crate::domain::tier::{Tier, TierMap};
+use crate::queue::StoringAnswer;
+use crate::queue::dead_letter::{PurgeResult, ReplayResult};
+use crate::queue::embedded::record::Encoded;
+use crate::queue::error::{QueueError, StoreError};
+
+/// Jobs of one tier to be stored, all or none.
+#[derive(Debug)]
+pub(super) struct Append {
+    /// Their tier.
+    pub tier: Tier,
+    /// The jobs.
+    pub jobs: Vec<Encoded>,
+    /// Bytes of their records.
+    pub bytes: usize,
+    /// Whom to tell.
+    pub answer: StoringAnswer,
+}
+
+/// Something the writer is asked to do beside appending.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Bring every lease change so far to disk.
+    Flush(oneshot::Sender<Result<(), QueueError>>),
+    /// Move dead letters back into their queues.
+    Replay(Vec<JobId>, oneshot::Sender<Result<Vec<ReplayResult>, QueueError>>),
+    /// Delete dead letters.
+    Purge(Vec<JobId>, oneshot::Sender<Result<Vec<PurgeResult>, QueueError>>),
+}
+
+/// What the writer took out at once.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// To store, most important tier first.
+    pub appends: Vec<Append>,
+    /// To do.
+    pub orders: Vec<Order>,
+    /// The queue is closing and nothing is left here.
+    pub last: bool,
+}
+
+/// The writer's inbox.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    inner: Mutex<Inner>,
+    signal: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    lines: TierMap<AppendLine>,
+    orders: VecDeque<Order>,
+    /// Lease changes wait to be stored.
+    changes: bool,
+    /// The writer has to look at its timers again.
+    poked: bool,
+    closed: bool,
+    outage: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct AppendLine {
+    appends: VecDeque<Append>,
+    jobs: usize,
+    bytes: usize,
+}
+
+impl Inbox {
+    /// Hands jobs over.
+    pub(super) fn append(&self, append: Append) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.admits()?;
+        let line = &mut inner.lines[append.tier];
+        let (jobs, bytes) = (line.jobs + append.jobs.len(), line.bytes + append.bytes);
+        if !line.appends.is_empty() && (jobs > MAX_WAITING_JOBS || bytes > MAX_WAITING_BYTES) {
+            return Err(StoreError::Overloaded);
+        }
+        (line.jobs, line.bytes) = (jobs, bytes);
+        line.appends.push_back(append);
+        drop(inner);
+        self.signal.notify_one();
+        Ok(())
+    }
+
+    /// Hands an order over.
+    pub(super) fn order(&self, order: Order) -> Result<(), QueueError> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(QueueError::Closed);
+        }
+        if inner.orders.len() >= MAX_ORDERS {
+            return Err(QueueError::Unavailable { detail: "too many requests for dead letters".into() });
+        }
+        inner.orders.push_back(order);
+        drop(inner);
+        self.signal.notify_one();
+        Ok(())
+    }
+
+    /// Says that lease changes wait.
+    pub(super) fn changes_wait(&self) {
+        if !std::mem::replace(&mut self.lock().changes, true) {
+            self.signal.notify_one();
+        }
+    }
+
+    /// Makes the writer look at its timers again.
+    pub(super) fn poke(&self) {
+        self.lock().poked = true;
+        self.signal.notify_one();
+    }
+
+    /// From now on nothing is handed over; what is here is still worked off.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.signal.notify_one();
+    }
+
+    /// While there is an outage, jobs are refused at the door.
+    pub(super) fn set_outage(&self, outage: Option<String>) {
+        self.lock().outage = outage;
+    }
+
+    /// Throws everything out: whoever waits learns that the writer is gone.
+    pub(super) fn abandon(&self) {
+        let mut inner = self.lock();
+        let outage = inner.outage.take();
+        *inner = Inner { closed: true, outage, ..Inner::default() };
+    }
+
+    /// Waits for work, at most `patience`, and takes what fits one transaction. Lease changes alone wait for
+    /// [`CHANGES_LINGER`], so that they can ride with an append.
+    pub(super) fn take(&self, patience: Duration) -> Work {
+        let mut inner = self.lock();
+        let mut patience = patience;
+        while !(inner.has_work() || std::mem::take(&mut inner.poked)) {
+            if inner.changes {
+                patience = patience.min(CHANGES_LINGER);
+            }
+            let (woken, waited) =
+                self.signal.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
+            inner = woken;
+            if waited.timed_out() {
+                break;
+            }
+        }
+        inner.changes = false;
+        inner.take_work()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn admits(&self) -> Result<(), StoreError> {
+        match &self.outage {
+            _ if self.closed => Err(StoreError::Closed),
+            Some(detail) => Err(StoreError::Unavailable { detail: detail.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.closed || !self.orders.is_empty() || self.lines.iter().any(|(_, line)| !line.appends.is_empty())
+    }
+
+    fn take_work(&mut self) -> Work {
+        let mut work = Work::default();
+        let (mut jobs, mut bytes) = (0, 0);
+        for (_, line) in self.lines.iter_mut() {
+            while let Some(append) = line.appends.pop_front_if(|append| {
+                jobs == 0 || (jobs + append.jobs.len() <= BATCH_JOBS && bytes + append.bytes <= BATCH_BYTES)
+            }) {
+                line.jobs = line.jobs.saturating_sub(append.jobs.len());
+                line.bytes = line.bytes.saturating_sub(append.bytes);
+                jobs += append.jobs.len();
+                bytes += append.bytes;
+                work.appends.push(append);
+            }
+        }
+        work.orders = self.orders.drain(..).collect();
+        work.last = self.closed && work.appends.is_empty() && work.orders.is_empty();
+        work
+    }
+}
+
+/// Jobs of one tier that may wait for the writer: a quarter of a second's work.
+const MAX_WAITING_JOBS: usize = 32_768;
+/// Bytes of them: four of the largest batches.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Orders that may wait.
+const MAX_ORDERS: usize = 256;
+/// One transaction takes about this much, so that bulk never stands long before a critical job.
+const BATCH_JOBS: usize = 1024;
+const BATCH_BYTES: usize = 1 << 20;
+/// How long lease changes wait for an append to ride with.
+const CHANGES_LINGER: Duration = Duration::from_millis(50);

@@ -1,0 +1,173 @@
+//! The thread that reads beside the writer: the next jobs of each line, and the dead letters.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::oneshot;
+
+use crate::domain::job::JobId;
+use crate::domain::tier::Tier;
+use crate::domain::time::Timestamp;
+use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetterSummary, Death};
+use crate::queue::embedded::line::{Known, Load, Waiting};
+use crate::queue::embedded::record::{self, History};
+use crate::queue::embedded::shared::Shared;
+use crate::queue::embedded::store;
+use crate::queue::error::QueueError;
+
+/// What the reader is asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Load jobs of a tier into its line.
+    Load(Tier, Load),
+    /// List dead letters.
+    List(DeadLetterQuery, oneshot::Sender<Result<DeadLetterPage, QueueError>>),
+    /// Show one dead letter.
+    Show(JobId, oneshot::Sender<Result<Option<DeadLetter>, QueueError>>),
+    /// Stop.
+    Stop,
+}
+
+/// Answers requests until it is told to stop.
+pub(super) fn run(db: &Connection, shared: &Arc<Shared>, requests: &Receiver<Request>) {
+    while let Ok(request) = requests.recv() {
+        match request {
+            Request::Load(tier, load) => shared.loaded(tier, load_jobs(db, tier, &load), load),
+            Request::List(query, answer) => {
+                let _ = answer.send(list(db, &query).map_err(|error| shared.read_failed(&error)));
+            }
+            Request::Show(id, answer) => {
+                let _ = answer.send(show(db, id).map_err(|error| shared.read_failed(&error)));
+            }
+            Request::Stop => return,
+        }
+    }
+}
+
+/// What was loaded.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    /// The next jobs, and with them every job up to this number.
+    Next(Vec<Waiting>, i64),
+    /// Those of the jobs asked for that exist, those that do not, and those not reached.
+    These(Vec<Waiting>, Vec<Known>, Vec<Known>),
+}
+
+fn load_jobs(db: &Connection, tier: Tier, load: &Load) -> rusqlite::Result<Loaded> {
+    match load {
+        Load::Next { after, upto, limit } => load_next(db, tier, *after, *upto, *limit),
+        Load::These(wanted) => load_these(db, tier, wanted),
+    }
+}
+
+fn load_next(db: &Connection, tier: Tier, after: i64, upto: i64, limit: usize) -> rusqlite::Result<Loaded> {
+    let mut select = db.prepare_cached(&format!(
+        "SELECT seq, key, expires_at, history, job FROM jobs_{tier}
+         WHERE seq > ?1 AND seq <= ?2 AND due IS NULL ORDER BY seq LIMIT ?3"
+    ))?;
+    let mut rows = select.query(params![after, upto, limit as i64])?;
+    let (mut jobs, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let job = waiting(row)?;
+        bytes += job.record.len();
+        let seq = job.seq;
+        jobs.push(job);
+        if bytes >= LOAD_BYTES || jobs.len() == limit {
+            return Ok(Loaded::Next(jobs, seq));
+        }
+    }
+    Ok(Loaded::Next(jobs, upto))
+}
+
+fn load_these(db: &Connection, tier: Tier, wanted: &[Known]) -> rusqlite::Result<Loaded> {
+    let mut select = db.prepare_cached(&format!(
+        "SELECT seq, key, expires_at, history, job FROM jobs_{tier} WHERE seq = ?1"
+    ))?;
+    let (mut jobs, mut missing, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for (index, known) in wanted.iter().enumerate() {
+        if bytes >= LOAD_BYTES {
+            return Ok(Loaded::These(jobs, missing, wanted.get(index..).unwrap_or_default().to_vec()));
+        }
+        match select.query_row([known.seq], waiting).optional()? {
+            Some(job) => {
+                bytes += job.record.len();
+                jobs.push(job);
+            }
+            None => missing.push(*known),
+        }
+    }
+    Ok(Loaded::These(jobs, missing, Vec::new()))
+}
+
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    let Known { seq, key } = store::known(row)?;
+    Ok(Waiting {
+        seq,
+        key,
+        expires_at: store::time(row, 2)?,
+        history: store::history(row, 3)?.map(Box::new),
+        record: Bytes::copy_from_slice(row.get_ref(4)?.as_blob()?),
+    })
+}
+
+fn list(db: &Connection, query: &DeadLetterQuery) -> rusqlite::Result<DeadLetterPage> {
+    let after = match query.after.as_deref().map(|mark| i64::from_str_radix(mark, 16)) {
+        None => 0,
+        Some(Ok(seq)) => seq,
+        // A mark that no page gave has nothing after it.
+        Some(Err(_)) => return Ok(DeadLetterPage::default()),
+    };
+    let mut select = db.prepare_cached(match query.tier {
+        Some(_) => "SELECT seq, tier, died_at, history, job FROM dead WHERE seq > ?1 AND tier = ?3 LIMIT ?2",
+        None => "SELECT seq, tier, died_at, history, job FROM dead WHERE seq > ?1 AND ?3 IS NULL LIMIT ?2",
+    })?;
+    let limit = query.limit.clamp(1, MAX_PAGE);
+    let mut rows = select.query(params![after, limit as i64 + 1, query.tier.map(Tier::number)])?;
+    let mut page = DeadLetterPage::default();
+    let mut last = after;
+    while let Some(row) = rows.next()? {
+        if page.dead_letters.len() == limit {
+            page.next = Some(format!("{last:x}"));
+            break;
+        }
+        last = row.get(0)?;
+        let DeadLetter { job, death } = dead_letter(row)?;
+        page.dead_letters.push(DeadLetterSummary {
+            id: job.id,
+            tier: job.tier,
+            job_type: job.job_type,
+            accepted_at: job.accepted_at,
+            size: job.payload.len() as u64,
+            death,
+        });
+    }
+    Ok(page)
+}
+
+fn show(db: &Connection, id: JobId) -> rusqlite::Result<Option<DeadLetter>> {
+    let sql = "SELECT seq, tier, died_at, history, job FROM dead WHERE id = ?1 ORDER BY seq LIMIT 1";
+    db.prepare_cached(sql)?.query_row([id.as_bytes().as_slice()], dead_letter).optional()
+}
+
+fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    let record = Bytes::copy_from_slice(row.get_ref(4)?.as_blob()?);
+    let job = record::decode(store::tier(row, 1)?, &record).ok_or(rusqlite::Error::InvalidQuery)?;
+    let history: History = store::history(row, 3)?.ok_or(rusqlite::Error::InvalidQuery)?;
+    let died_at: Timestamp = store::time(row, 2)?.unwrap_or_default();
+    Ok(DeadLetter {
+        job,
+        death: Death {
+            attempts: history.attempts(),
+            first_failed_at: history.first_failed_at,
+            reason: history.reason,
+            died_at,
+        },
+    })
+}
+
+/// Bytes loaded at once; the last job may pass it.
+const LOAD_BYTES: usize = 2 << 20;
+/// Dead letters on one page at most.
+const MAX_PAGE: usize = 1000;
