@@ -100,6 +100,16 @@ impl Permit {
         self.unused = Cost::jobs(kept);
     }
 
+    /// Takes over another permit of the same tier, so that jobs admitted one by one are stored together. One of
+    /// another tier is given back.
+    pub fn join(&mut self, mut other: Permit) {
+        if other.tier == self.tier {
+            let both = [self.unused, other.unused.take()].into_iter().flatten().map(Cost::count);
+            self.unused = Cost::jobs(both.fold(0, u32::saturating_add));
+            self.limit = other.limit;
+        }
+    }
+
     /// The jobs are stored, or may be: nothing is given back.
     pub fn used(mut self) {
         self.unused = None;

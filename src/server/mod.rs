@@ -1,3 +1,105 @@
 //! Floor 6: HTTP in and out.
+//!
+//! A request's way, top to bottom:
+//!
+//! 1. [`listen`]: a connection within the bound, a head within its time; counted as in flight until answered.
+//! 2. the router below: 404 and 405 are problem documents too.
+//! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
+//! 4. [`budget`]: is there memory for the body.
+//! 5. [`job_head`]: is the head well formed.
+//! 6. the policy and the gate, by the head alone where it decides: a shut tier costs no body.
+//! 7. [`body`]: frame by frame, under a limit, the budget and the request's deadline.
+//! 8. the policy and the gate again, where the body decides; [`draft`] makes the job.
+//! 9. `runtime::forward`: the job is stored, then answered with a receipt ([`ingest`], [`batch`]).
+//!
+//! Whatever fails on the way becomes a [`problem`], the only map from failure to HTTP.
 
+pub mod access;
+pub mod admin;
+pub mod batch;
+pub mod body;
+pub mod budget;
+pub mod draft;
+pub mod fields;
+pub mod health;
+pub mod ingest;
+pub mod job_head;
+pub mod leases;
 pub mod limits;
+pub mod listen;
+pub mod pause;
+pub mod problem;
+pub mod state;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use http::Method;
+
+use crate::domain::code::Code;
+use crate::server::problem::Problem;
+use crate::server::state::Ingest;
+
+/// The routes of clients and workers.
+pub fn ingest_router(state: Arc<Ingest>) -> Router {
+    let ready = |State(state): State<Arc<Ingest>>| async move { health::ready(&state.gateway).await };
+    Router::new()
+        .route("/v1/jobs", post(ingest::submit).fallback(counted_not_allowed))
+        .route("/v1/jobs/batch", post(batch::submit).fallback(counted_not_allowed))
+        .route("/v1/leases", only_post(leases::lease))
+        .route("/v1/leases/ack", only_post(leases::ack))
+        .route("/v1/leases/nack", only_post(leases::nack))
+        .route("/v1/leases/extend", only_post(leases::extend))
+        .route("/healthz", only_get(health::live))
+        .route("/readyz", only_get(ready))
+        .fallback(counted_not_found)
+        .with_state(state)
+}
+
+/// A path that only answers GET and HEAD.
+fn only_get<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    get(handler)
+        .fallback(|method: Method| async move { not_allowed(&method).into_response_allowing("GET, HEAD") })
+}
+
+/// A path that only answers POST.
+fn only_post<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    post(handler)
+        .fallback(|method: Method| async move { not_allowed(&method).into_response_allowing("POST") })
+}
+
+/// A path that nothing is at. On the ingest listener that is a request which never became a job.
+async fn counted_not_found(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let arrived = ingest.gateway.clock.now();
+    ingest.refused(not_found(&request), arrived)
+}
+
+async fn counted_not_allowed(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
+    let arrived = ingest.gateway.clock.now();
+    let problem = not_allowed(&method);
+    ingest.count_problem(&problem);
+    ingest.record(None, problem.status().as_u16(), arrived);
+    problem.into_response_allowing("POST")
+}
+
+fn not_found(request: &Request) -> Problem {
+    Problem::new(Code::NotFound, format!("nothing is at {}", request.uri().path()))
+}
+
+fn not_allowed(method: &Method) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("the method {method} is not available here"))
+}

@@ -1,0 +1,79 @@
+//! Who may do what on the ingest listener. Without keys there is one caller: `anonymous`.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::domain::code::Code;
+use crate::server::problem::Problem;
+
+/// The name under which callers without a key act.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// What a caller without a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Post jobs: `auth.anonymous` contains `submit`.
+    pub anonymous_submits: bool,
+    /// Lease and finish jobs: the ingest listener is on loopback, or `auth.anonymous` contains `lease`.
+    pub anonymous_leases: bool,
+}
+
+impl Access {
+    /// Lets the caller post jobs.
+    ///
+    /// # Errors
+    /// 401: a key is needed, or the key given is not one of ours.
+    pub fn may_submit(self, headers: &HeaderMap) -> Result<(), Problem> {
+        check(self.anonymous_submits, headers)
+    }
+
+    /// Lets the caller lease and finish jobs.
+    ///
+    /// # Errors
+    /// As [`Access::may_submit`].
+    pub fn may_lease(self, headers: &HeaderMap) -> Result<(), Problem> {
+        check(self.anonymous_leases, headers)
+    }
+}
+
+fn check(anonymous_may: bool, headers: &HeaderMap) -> Result<(), Problem> {
+    let gives_key = headers.get(AUTHORIZATION).is_some_and(|value| {
+        value.as_bytes().get(..BEARER.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
+    });
+    match (gives_key, anonymous_may) {
+        // No key is ours yet. To go on as anonymous would hide that from whoever relies on the key.
+        (true, _) => {
+            Err(Problem::new(Code::Unauthenticated, "the key is not known: keys are not available yet"))
+        }
+        (false, false) => {
+            Err(Problem::new(Code::Unauthenticated, "callers without a key may not do this here"))
+        }
+        (false, true) => Ok(()),
+    }
+}
+
+const BEARER: &[u8] = b"bearer ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn anonymous_callers_do_what_they_are_allowed_to() {
+        let access = Access { anonymous_submits: true, anonymous_leases: false };
+        let none = HeaderMap::new();
+        assert_eq!(access.may_submit(&none), Ok(()));
+        assert_eq!(access.may_lease(&none).unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_not_ignored() {
+        let access = Access { anonymous_submits: true, anonymous_leases: true };
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sesame"));
+        assert_eq!(access.may_submit(&headers).unwrap_err().code(), Code::Unauthenticated);
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic c2VzYW1l"));
+        assert_eq!(access.may_submit(&headers), Ok(()));
+    }
+}

@@ -1,0 +1,89 @@
+//! The admin listener: what operators see and do.
+
+pub mod dead_letters;
+pub mod guard;
+mod selection;
+pub mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use crate::domain::code::Code;
+use crate::runtime::gateway::Gateway;
+use crate::server::admin::guard::Guard;
+use crate::server::leases::reply::json;
+use crate::server::limits::Limits;
+use crate::server::problem::Problem;
+use crate::server::{health, not_found, only_get, only_post};
+
+/// The state of the admin listener.
+pub struct Admin {
+    gateway: Gateway,
+    limits: Limits,
+    guard: Guard,
+}
+
+impl Admin {
+    /// The state of a listener behind this guard.
+    pub fn new(gateway: Gateway, limits: Limits, guard: Guard) -> Arc<Admin> {
+        Arc::new(Admin { gateway, limits, guard })
+    }
+}
+
+/// The routes of operators, all behind the guard.
+pub fn admin_router(state: Arc<Admin>) -> Router {
+    let ready = |State(admin): State<Arc<Admin>>| async move { health::ready(&admin.gateway).await };
+    Router::new()
+        .route("/metrics", only_get(metrics))
+        .route("/v1/status", only_get(status::show))
+        .route("/v1/policy", only_get(policy))
+        .route("/v1/dead-letters", only_get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", only_get(dead_letters::show))
+        .route("/v1/dead-letters/replay", only_post(dead_letters::replay))
+        .route("/v1/dead-letters/purge", only_post(dead_letters::purge))
+        .route("/healthz", only_get(health::live))
+        .route("/readyz", only_get(ready))
+        .fallback(|request: Request| async move { not_found(&request).into_response() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), guarded))
+        .with_state(state)
+}
+
+async fn guarded(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    match admin.guard.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.gateway.scrape() {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
+            response
+        }
+        Err(error) => {
+            Problem::new(Code::Overloaded, format!("the metrics cannot be written: {error}")).into_response()
+        }
+    }
+}
+
+async fn policy(State(admin): State<Arc<Admin>>) -> Response {
+    let policy = admin.gateway.policy.load();
+    json(&PolicyBody { revision: &policy.revision })
+}
+
+#[derive(Serialize)]
+struct PolicyBody<'a> {
+    revision: &'a str,
+}
+
+const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -1,0 +1,196 @@
+//! `POST /v1/jobs/batch`: many jobs in one request, each classified, admitted and answered for itself.
+
+mod array;
+mod ndjson;
+mod stage;
+mod tally;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use tokio::select;
+
+use crate::domain::code::Code;
+use crate::domain::time::Moment;
+use crate::runtime::lifecycle::Phase;
+use crate::server::batch::array::ArrayError;
+use crate::server::batch::ndjson::{LineTooLong, Lines};
+use crate::server::batch::stage::Stage;
+use crate::server::body::{BodyError, Intake};
+use crate::server::budget::Reservation;
+use crate::server::draft::Draft;
+use crate::server::fields::{IDEMPOTENCY_KEY, JSON};
+use crate::server::job_head;
+use crate::server::problem::Problem;
+use crate::server::state::Ingest;
+
+/// Takes a batch.
+pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let arrived = ingest.gateway.clock.now();
+    let (parts, body) = request.into_parts();
+    let mut intake = ingest.intake(&parts.headers, body, arrived);
+    let answer = match accept(&ingest, parts, &mut intake, arrived).await {
+        Ok(answer) => answer,
+        Err(problem) => ingest.refused(problem, arrived),
+    };
+    intake.discard_rest().await;
+    answer
+}
+
+/// The form a batch comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Lines,
+    Array,
+}
+
+async fn accept(
+    ingest: &Ingest,
+    mut parts: Parts,
+    intake: &mut Intake,
+    arrived: Moment,
+) -> Result<Response, Problem> {
+    ingest.check_taking_jobs()?;
+    ingest.access.may_submit(&parts.headers)?;
+    let whole = intake.declared().unwrap_or(0).min(ingest.limits.max_batch_bytes);
+    // Lines are let go as they are stored; an array is in memory as a whole.
+    let form = check_head(ingest, &parts, intake.declared());
+    let at_once = if form.as_ref().is_ok_and(|(form, _)| *form == Form::Array) { whole } else { 0 };
+    let mut held = ingest.bodies.reserve(at_once).map_err(|_| Problem::overloaded())?;
+    held.yield_to_critical().map_err(|_| Problem::overloaded())?;
+    let (form, expires_in) = form?;
+
+    let draft = Draft {
+        tenant: Arc::clone(&ingest.anonymous),
+        content_type: Some(Box::from("application/json")),
+        expires_in,
+        carried: job_head::carried(&parts.headers),
+    };
+    // To the rules an item is a job of its own: JSON, of its own length.
+    parts.headers.insert(CONTENT_TYPE, JSON);
+    parts.headers.remove(CONTENT_LENGTH);
+    let mut stage = Stage::new(ingest, &parts, draft, arrived);
+    let ended = match form {
+        Form::Lines => read_lines(ingest, intake, &mut stage, &mut held).await,
+        Form::Array => read_array(ingest, intake, &mut stage, &mut held).await,
+    };
+    let verdict = stage.finish().await.into_verdict(ended.err());
+    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem));
+    ingest.record(verdict.tier, verdict.response.status().as_u16(), arrived);
+    Ok(verdict.response)
+}
+
+/// What must be well formed before anything is read.
+fn check_head(
+    ingest: &Ingest,
+    parts: &Parts,
+    declared: Option<u64>,
+) -> Result<(Form, Option<Duration>), Problem> {
+    let limit = ingest.limits.max_batch_bytes;
+    if declared.is_some_and(|declared| declared > limit) {
+        return Err(Problem::new(Code::TooLarge, format!("a batch has at most {limit} bytes")));
+    }
+    let expires_in = job_head::check(&parts.headers)?;
+    if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+        return Err(Problem::malformed("an Idempotency-Key names one job: a batch takes none"));
+    }
+    let content_type = job_head::content_type(&parts.headers)?.unwrap_or_default();
+    let form = match job_head::essence(content_type).to_ascii_lowercase().as_str() {
+        "application/x-ndjson" => Form::Lines,
+        "application/json" => Form::Array,
+        essence if essence.starts_with("application/cloudevents") => {
+            let detail =
+                "batches of CloudEvents are not available yet: send application/x-ndjson or application/json";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        _ => {
+            let detail = "a batch is application/x-ndjson or application/json";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+    };
+    Ok((form, expires_in))
+}
+
+/// Takes lines as they come, until the stream ends or passes a limit.
+async fn read_lines(
+    ingest: &Ingest,
+    intake: &mut Intake,
+    stage: &mut Stage<'_>,
+    held: &mut Reservation<'_>,
+) -> Result<(), Problem> {
+    let limits = &ingest.limits;
+    let mut lines = Lines::new(usize::try_from(limits.max_job_bytes).unwrap_or(usize::MAX));
+    let mut read = 0u64;
+    loop {
+        let chunk = chunk_unless_stopping(ingest, intake).await.map_err(|error| Problem::body(&error))?;
+        let Some(chunk) = chunk else { break };
+        read += length(chunk.len());
+        if read > limits.max_batch_bytes {
+            return Err(stage.too_large(format!("a batch has at most {} bytes", limits.max_batch_bytes)));
+        }
+        let more = length(lines.held() + stage.held() + chunk.len());
+        held.resize(more).map_err(|_| Problem::overloaded())?;
+        lines.push(&chunk);
+        while let Some(line) = lines.next().map_err(|LineTooLong| stage.job_too_large())? {
+            take_line(stage, line).await?;
+        }
+        held.resize(length(lines.held() + stage.held())).map_err(|_| Problem::overloaded())?;
+    }
+    match lines.finish().map_err(|LineTooLong| stage.job_too_large())? {
+        Some(line) => take_line(stage, line).await,
+        None => Ok(()),
+    }
+}
+
+async fn take_line(stage: &mut Stage<'_>, line: bytes::Bytes) -> Result<(), Problem> {
+    stage.check_room()?;
+    if array::is_json(&line) {
+        stage.take(line).await;
+    } else {
+        stage.fail(Problem::malformed("the line is no JSON"));
+    }
+    Ok(())
+}
+
+/// Reads the whole array first, so that one that is too long is refused whole.
+async fn read_array(
+    ingest: &Ingest,
+    intake: &mut Intake,
+    stage: &mut Stage<'_>,
+    held: &mut Reservation<'_>,
+) -> Result<(), Problem> {
+    let limits = &ingest.limits;
+    let body = intake.whole(limits.max_batch_bytes, held).await.map_err(|error| Problem::body(&error))?;
+    let elements = array::elements(&body, limits.max_batch_jobs).map_err(|error| match error {
+        ArrayError::TooLong(_) => Problem::new(Code::TooLarge, error.to_string()),
+        ArrayError::Malformed(_) => Problem::malformed(error.to_string()),
+    })?;
+    for element in elements {
+        if length(element.len()) > limits.max_job_bytes {
+            stage.job_too_large();
+        } else {
+            stage.take(element).await;
+        }
+    }
+    Ok(())
+}
+
+/// The next bytes of a stream that may last: it ends early when the gateway begins to drain.
+async fn chunk_unless_stopping(
+    ingest: &Ingest,
+    intake: &mut Intake,
+) -> Result<Option<bytes::Bytes>, BodyError> {
+    select! {
+        biased;
+        chunk = intake.chunk() => chunk,
+        () = ingest.gateway.lifecycle.reached(Phase::Draining) => Err(BodyError::Stopping),
+    }
+}
+
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,145 @@
+//! The jobs of a batch between the gate and the queue: collected by tier, stored in groups, so that a large batch
+//! is never in memory as a whole and never one long write in front of critical work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use crate::domain::code::Code;
+use crate::domain::job::Job;
+use crate::domain::tier::{Tier, TierMap};
+use crate::domain::time::Moment;
+use crate::policy::Policy;
+use crate::runtime::admission::Permit;
+use crate::server::batch::tally::Tally;
+use crate::server::draft::{self, Draft};
+use crate::server::problem::Problem;
+use crate::server::state::Ingest;
+
+/// A batch being taken.
+pub struct Stage<'a> {
+    ingest: &'a Ingest,
+    parts: &'a Parts,
+    policy: Arc<Policy>,
+    draft: Draft,
+    arrived: Moment,
+    groups: TierMap<Group>,
+    tally: Tally,
+}
+
+/// Admitted jobs of one tier that wait to be stored together.
+#[derive(Default)]
+struct Group {
+    permit: Option<Permit>,
+    jobs: Vec<Job>,
+    places: Vec<usize>,
+    bytes: usize,
+}
+
+impl<'a> Stage<'a> {
+    /// An empty stage for a request with this head.
+    pub fn new(ingest: &'a Ingest, parts: &'a Parts, draft: Draft, arrived: Moment) -> Stage<'a> {
+        let policy = ingest.gateway.policy.load_full();
+        Stage { ingest, parts, policy, draft, arrived, groups: TierMap::default(), tally: Tally::default() }
+    }
+
+    /// Payload bytes that wait to be stored.
+    pub fn held(&self) -> usize {
+        self.groups.iter().map(|(_, group)| group.bytes).sum()
+    }
+
+    /// Room for one more job.
+    ///
+    /// # Errors
+    /// The batch has as many jobs as it may; the next one is listed as too large.
+    pub fn check_room(&mut self) -> Result<(), Problem> {
+        let most = self.ingest.limits.max_batch_jobs;
+        if u64::try_from(self.tally.len()).unwrap_or(u64::MAX) < most {
+            Ok(())
+        } else {
+            Err(self.too_large(format!("a batch has at most {most} jobs")))
+        }
+    }
+
+    /// Lists the next job as one that passes a limit; gives the problem.
+    pub fn too_large(&mut self, detail: String) -> Problem {
+        let problem = Problem::new(Code::TooLarge, detail);
+        self.tally.failed(problem.clone());
+        problem
+    }
+
+    /// Lists the next job as longer than a job may be; gives the problem.
+    pub fn job_too_large(&mut self) -> Problem {
+        self.too_large(format!("a job has at most {} bytes", self.ingest.limits.max_job_bytes))
+    }
+
+    /// Lists the next job as one that failed.
+    pub fn fail(&mut self, problem: Problem) {
+        self.tally.failed(problem);
+    }
+
+    /// Takes the next job: classified, admitted, and stored when its tier's group is full.
+    pub async fn take(&mut self, payload: Bytes) {
+        match self.admit(payload) {
+            Ok(tier) => {
+                let group = &self.groups[tier];
+                if group.jobs.len() >= GROUP_JOBS || group.bytes >= GROUP_BYTES {
+                    self.store(tier).await;
+                }
+            }
+            Err(problem) => self.tally.failed(problem),
+        }
+    }
+
+    /// Stores what still waits, critical first; what became of every job.
+    pub async fn finish(mut self) -> Tally {
+        for tier in Tier::ALL {
+            self.store(tier).await;
+        }
+        self.tally
+    }
+
+    fn admit(&mut self, payload: Bytes) -> Result<Tier, Problem> {
+        let length = u64::try_from(payload.len()).ok();
+        let head = draft::rule_head(self.parts, &self.draft.tenant, &self.policy, length);
+        let classified = draft::classify(&self.policy, &head, &payload)?;
+        let tier = classified.tier;
+        let permit = self.ingest.admit(&self.policy, tier)?;
+        let group = &mut self.groups[tier];
+        match &mut group.permit {
+            Some(permits) => permits.join(permit),
+            none => *none = Some(permit),
+        }
+        group.bytes += payload.len();
+        group.jobs.push(self.draft.job(&self.policy, classified, payload, self.ingest.gateway.clock.wall()));
+        group.places.push(self.tally.admitted());
+        Ok(tier)
+    }
+
+    async fn store(&mut self, tier: Tier) {
+        let Group { permit: Some(permit), jobs, places, .. } = std::mem::take(&mut self.groups[tier]) else {
+            return;
+        };
+        let limit = permit.limit();
+        let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+        let within = self.ingest.time_left(self.arrived).max(LEAST_STORE_TIME);
+        match self.ingest.store(permit, jobs, within).await {
+            Ok(_) => {
+                self.tally.note_limit(tier, limit);
+                places.into_iter().zip(ids).for_each(|(place, id)| self.tally.settle_stored(place, id));
+            }
+            Err(problem) => places.into_iter().for_each(|place| self.tally.settle_failed(place, &problem)),
+        }
+    }
+}
+
+/// Jobs stored together at most.
+const GROUP_JOBS: usize = 256;
+
+/// Payload bytes stored together, about.
+const GROUP_BYTES: usize = 256 * 1024;
+
+/// A slow client uses up the request's time; what it did send is still stored in this.
+const LEAST_STORE_TIME: Duration = Duration::from_secs(1);

@@ -1,0 +1,96 @@
+//! Header fields: the names that are ours and the forms in which numbers stand in them.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Serialize, Serializer};
+
+use crate::admission::decision::RateLimit;
+use crate::domain::tier::Tier;
+use crate::random;
+
+/// A wish for a tier in requests, the tier in answers.
+pub const TIDEGATE_TIER: HeaderName = HeaderName::from_static("tidegate-tier");
+/// Jobs of one key are handed out in order.
+pub const TIDEGATE_ORDERING_KEY: HeaderName = HeaderName::from_static("tidegate-ordering-key");
+/// Seconds after which the job is dropped.
+pub const TIDEGATE_EXPIRES_IN: HeaderName = HeaderName::from_static("tidegate-expires-in");
+/// Names a request so that it can be sent twice.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The allowance as such.
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of it.
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// Names the request in the answer and in reports to operators.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The media type of our JSON answers.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A value that stands in JSON as the text it displays as: ids, times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Adds `Tidegate-Tier`, `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) to an answer of one tier.
+pub fn insert_limit(headers: &mut HeaderMap, tier: Tier, limit: &RateLimit) {
+    headers.insert(TIDEGATE_TIER, HeaderValue::from_static(tier.as_str()));
+    let policy = format!("\"{tier}\";q={};w={WINDOW_SECONDS}", limit.quota);
+    let left = format!("\"{tier}\";r={};t={}", limit.remaining, ceil_seconds(limit.reset));
+    if let (Ok(policy), Ok(left)) = (HeaderValue::try_from(policy), HeaderValue::try_from(left)) {
+        headers.insert(RATELIMIT_POLICY, policy);
+        headers.insert(RATELIMIT, left);
+    }
+}
+
+/// A pause as `Retry-After` says it: whole seconds, rounded up, at least 1.
+pub fn whole_seconds(pause: Duration) -> u64 {
+    ceil_seconds(pause).max(1)
+}
+
+/// A pause in milliseconds, rounded up.
+pub fn whole_millis(pause: Duration) -> u64 {
+    u64::try_from(pause.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// A name for one request.
+pub fn request_id() -> String {
+    format!("{:016x}", random::number())
+}
+
+fn ceil_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+/// `q` jobs in this many seconds.
+const WINDOW_SECONDS: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_rounded_up_and_never_zero() {
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(300)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(whole_seconds(Duration::from_millis(2_001)), 3);
+        assert_eq!(whole_millis(Duration::from_micros(1_500)), 2);
+    }
+
+    #[test]
+    fn the_allowance_is_written_as_structured_fields() {
+        let mut headers = HeaderMap::new();
+        let limit = RateLimit { quota: 1_000, remaining: 12, reset: Duration::from_millis(1_200) };
+        insert_limit(&mut headers, Tier::P1, &limit);
+        assert_eq!(headers[TIDEGATE_TIER], "p1");
+        assert_eq!(headers[RATELIMIT_POLICY], "\"p1\";q=1000;w=10");
+        assert_eq!(headers[RATELIMIT], "\"p1\";r=12;t=2");
+    }
+}

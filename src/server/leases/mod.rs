@@ -1,0 +1,127 @@
+//! `POST /v1/leases` and its `ack`, `nack` and `extend`: workers drain the embedded queue over HTTP.
+
+pub(super) mod reply;
+mod request;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use tokio::select;
+
+use crate::domain::code::Code;
+use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken};
+use crate::queue::error::QueueError;
+use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::server::problem::Problem;
+use crate::server::state::Ingest;
+
+/// Lends jobs to a worker.
+pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let leased = async {
+        let (queue, body) = open(&ingest, request).await?;
+        let asked = request::lease(&body)?;
+        // A job lent now would outlive the leases, which are kept in memory.
+        ingest.check_taking_jobs()?;
+        let leases = poll(queue, asked, &ingest.gateway.lifecycle).await;
+        leases.map_err(|error| Problem::queue(&error))
+    };
+    match leased.await {
+        Ok(leases) => reply::jobs(&leases),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Takes finished jobs out of the queue.
+pub async fn ack(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let done = async {
+        let (queue, body) = open(&ingest, request).await?;
+        let asked = request::ack(&body)?;
+        let known = tokens(&asked.leases);
+        let statuses = queue.ack(known).await;
+        results(asked.leases, statuses)
+    };
+    done.await.unwrap_or_else(Problem::into_response)
+}
+
+/// Fails attempts.
+pub async fn nack(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let done = async {
+        let (queue, body) = open(&ingest, request).await?;
+        let (leases, failure) = request::nack(&body)?;
+        let statuses = queue.nack(tokens(&leases), failure).await;
+        results(leases, statuses)
+    };
+    done.await.unwrap_or_else(Problem::into_response)
+}
+
+/// Lends jobs for longer.
+pub async fn extend(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    let done = async {
+        let (queue, body) = open(&ingest, request).await?;
+        let (leases, period) = request::extend(&body)?;
+        let statuses = queue.extend(tokens(&leases), period).await;
+        results(leases, statuses)
+    };
+    done.await.unwrap_or_else(Problem::into_response)
+}
+
+/// The checks that all four share, and the body.
+async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, bytes::Bytes), Problem> {
+    let arrived = ingest.gateway.clock.now();
+    let (parts, body) = request.into_parts();
+    let mut intake = ingest.intake(&parts.headers, body, arrived);
+    let read = async {
+        ingest.access.may_lease(&parts.headers)?;
+        let queue = ingest.gateway.leases.as_deref().ok_or_else(no_leases)?;
+        let declared = intake.declared().unwrap_or(0).min(LONGEST_BODY);
+        let mut held = ingest.bodies.reserve(declared).map_err(|_| Problem::overloaded())?;
+        let body = intake.whole(LONGEST_BODY, &mut held).await.map_err(|error| Problem::body(&error))?;
+        Ok((queue, body))
+    };
+    let opened = read.await;
+    intake.discard_rest().await;
+    opened
+}
+
+/// Waits for jobs; when the gateway drains, with what there is at once. A worker that hangs up drops the wait,
+/// and with it nothing is lent.
+async fn poll(
+    queue: &EmbeddedQueue,
+    asked: LeaseRequest,
+    lifecycle: &Lifecycle,
+) -> Result<Vec<Lease>, QueueError> {
+    let mut waiting = std::pin::pin!(queue.lease(asked));
+    select! {
+        biased;
+        leases = &mut waiting => return leases,
+        () = lifecycle.reached(Phase::Draining) => queue.release_polls(),
+    }
+    waiting.await
+}
+
+/// The leases that can be leases at all.
+fn tokens(texts: &[String]) -> Vec<LeaseToken> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Puts the queue's answers beside the leases asked about; a text that cannot be a lease is an unknown one.
+fn results(texts: Vec<String>, statuses: Result<Vec<LeaseStatus>, QueueError>) -> Result<Response, Problem> {
+    let mut statuses = statuses.map_err(|error| Problem::queue(&error))?.into_iter();
+    let results = texts.into_iter().map(|text| {
+        let asked = text.parse::<LeaseToken>().is_ok();
+        let status = if asked { statuses.next() } else { None };
+        (text, status.unwrap_or(LeaseStatus::Unknown))
+    });
+    Ok(reply::results(results))
+}
+
+fn no_leases() -> Problem {
+    let detail = "leases are lent from the embedded queue only: on this backend workers read the queue itself, \
+                  for example with `tidegate work`";
+    Problem::new(Code::NotFound, detail)
+}
+
+/// Room for some thirty thousand leases.
+const LONGEST_BODY: u64 = 1024 * 1024;

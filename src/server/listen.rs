@@ -1,0 +1,146 @@
+//! The accept loop: bounded connections, timed heads, and an end at which every request under way is answered.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tower::Service;
+use tracing::{info, warn};
+
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::server::limits::Limits;
+
+/// Serves a listener until the lifecycle says stopped; returns when every connection is closed.
+///
+/// New connections are accepted to the very end: while the gateway drains, the routes answer `draining`, which
+/// tells a client more than a refused connection. Idle connections are closed at the end only, for the same reason.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    lifecycle: Lifecycle,
+    in_flight: InFlight,
+) {
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let closing = watch::Sender::new(Closing::No);
+    let http = http(limits);
+    let mut stopped = std::pin::pin!(lifecycle.reached(Phase::Stopped));
+    let mut failing = false;
+    loop {
+        // The slot comes first: without one, further connections wait in the kernel's queue.
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = select! {
+            biased;
+            () = &mut stopped => break,
+            next = next => next,
+        };
+        // The semaphore is never closed, so there always is a slot.
+        let Ok(slot) = slot else { break };
+        match accepted {
+            Ok((stream, _)) => {
+                if std::mem::take(&mut failing) {
+                    info!("connections are accepted again");
+                }
+                let connection = Connection { stream, slot, closing: closing.subscribe() };
+                tokio::spawn(connection.run(http.clone(), router.clone(), in_flight.clone()));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    warn!(%error, "connections cannot be accepted");
+                }
+                sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+    drop(listener);
+    closing.send_replace(Closing::WhenAnswered);
+    if timeout(FLUSH_TIME, closing.closed()).await.is_err() {
+        closing.send_replace(Closing::AtOnce);
+        closing.closed().await;
+    }
+}
+
+/// Whether connections are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closing {
+    No,
+    /// Idle ones now, others after their answer.
+    WhenAnswered,
+    /// All, whatever they do.
+    AtOnce,
+}
+
+/// One client's connection; its slot is free again when it is dropped.
+struct Connection {
+    stream: TcpStream,
+    slot: OwnedSemaphorePermit,
+    closing: watch::Receiver<Closing>,
+}
+
+impl Connection {
+    async fn run(self, http: http1::Builder, router: Router, in_flight: InFlight) {
+        let Connection { stream, slot, mut closing } = self;
+        // Without it the second packet of an answer waits for the client's acknowledgement. A socket that cannot
+        // be told is one that is gone already; reading will say so.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request| answer(router.clone(), request, in_flight.clone()));
+        let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+        // Errors are the client's: broken requests, which hyper has answered, and lost connections.
+        select! {
+            biased;
+            _ = connection.as_mut() => return drop(slot),
+            _ = closing.wait_for(|closing| *closing >= Closing::WhenAnswered) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        select! {
+            biased;
+            _ = connection.as_mut() => {}
+            _ = closing.wait_for(|closing| *closing >= Closing::AtOnce) => {}
+        }
+        drop(slot);
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    request: hyper::Request<Incoming>,
+    in_flight: InFlight,
+) -> Result<Response, Infallible> {
+    let _counted = in_flight.enter();
+    router.call(request).await
+}
+
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(MOST_BUFFERED)
+        // Answers to requests sent in one go leave in one go.
+        .pipeline_flush(true)
+        // A client that has closed its side is gone: its long poll must not be given jobs.
+        .half_close(false);
+    http
+}
+
+/// Bytes of a head, and of a body read ahead, per connection.
+const MOST_BUFFERED: usize = 64 * 1024;
+
+/// Pause after a failed accept: most often there are no file descriptors left, and trying at once does not help.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Time for the last answers to leave once nothing is in flight any more.
+const FLUSH_TIME: Duration = Duration::from_secs(1);

@@ -1,0 +1,346 @@
+//! The only map from failure to HTTP: every refusal becomes its status, its header fields and its problem document.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::{Serialize, Serializer};
+
+use crate::admission::decision::{RateLimit, Reason, Refusal};
+use crate::domain::code::{Code, Outcome};
+use crate::domain::tier::Tier;
+use crate::policy::classify::WishError;
+use crate::queue::error::{QueueError, StoreError};
+use crate::server::body::BodyError;
+use crate::server::fields;
+
+/// A request that got no receipt: why, what became of its job, and when to come back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    tier: Option<Tier>,
+    outcome: Outcome,
+    retry_after: Option<Duration>,
+    limit: Option<RateLimit>,
+    shed_unavailable: bool,
+}
+
+impl Problem {
+    /// A request refused for this reason; nothing was stored.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem {
+            code,
+            detail: detail.into(),
+            tier: None,
+            outcome: Outcome::NotStored,
+            retry_after: None,
+            limit: None,
+            shed_unavailable: false,
+        }
+    }
+
+    /// The request, or one of its parts, cannot be understood.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(Code::MalformedRequest, detail)
+    }
+
+    /// The gateway is stopping.
+    pub fn draining() -> Problem {
+        Problem::new(
+            Code::Draining,
+            "the gateway is stopping: send the request again, another instance will take it",
+        )
+    }
+
+    /// The memory for bodies is used up.
+    pub fn overloaded() -> Problem {
+        Problem::new(Code::Overloaded, "the gateway holds as many bytes of requests as it may")
+    }
+
+    /// The gate refused a job of this tier.
+    pub fn refusal(tier: Tier, refusal: &Refusal) -> Problem {
+        let (code, detail) = match refusal.reason {
+            Reason::Throttled => (Code::Throttled, "the tier's rate is used up"),
+            Reason::Shed { .. } => {
+                (Code::Shed, "the tier is not taken now: its backlog is past the threshold")
+            }
+            Reason::QueueFull => (Code::QueueFull, "the tier's queue holds as many jobs as it may"),
+            Reason::SignalStale => {
+                (Code::SignalStale, "the backlog cannot be seen, and the policy shuts the tier then")
+            }
+        };
+        Problem {
+            retry_after: Some(refusal.retry_after),
+            limit: Some(refusal.limit),
+            shed_unavailable: matches!(refusal.reason, Reason::Shed { unavailable: true }),
+            ..Problem::new(code, detail).of(tier)
+        }
+    }
+
+    /// The caller's wish for a tier cannot be met.
+    pub fn wish(error: &WishError) -> Problem {
+        match error {
+            WishError::Unknown => Problem::malformed(error.to_string()),
+            WishError::AboveCeiling { .. } => Problem::new(Code::TierNotAllowed, error.to_string()),
+        }
+    }
+
+    /// The queue did not store jobs of this tier, whose allowance is `limit`; the client is asked to stay away
+    /// for `pause`.
+    pub fn store(tier: Tier, error: &StoreError, limit: RateLimit, pause: Duration) -> Problem {
+        let detail = error.to_string();
+        match error {
+            StoreError::Unavailable { .. } => {
+                Problem::new(Code::BackendUnavailable, detail).of(tier).after(pause)
+            }
+            StoreError::Full { .. } => {
+                Problem { limit: Some(limit), ..Problem::new(Code::QueueFull, detail).of(tier).after(pause) }
+            }
+            StoreError::Overloaded => Problem::new(Code::Overloaded, detail).of(tier),
+            StoreError::Closed => Problem::draining().of(tier),
+            StoreError::Unknown => {
+                Problem { outcome: Outcome::Unknown, ..Problem::new(Code::OutcomeUnknown, detail).of(tier) }
+            }
+        }
+    }
+
+    /// The queue cannot answer a worker or an operator.
+    pub fn queue(error: &QueueError) -> Problem {
+        match error {
+            QueueError::Unavailable { .. } => Problem::new(Code::BackendUnavailable, error.to_string()),
+            QueueError::Closed => Problem::draining(),
+        }
+    }
+
+    /// The body could not be read.
+    pub fn body(error: &BodyError) -> Problem {
+        match error {
+            BodyError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
+            BodyError::TooSlow => Problem::new(Code::RequestTimeout, error.to_string()),
+            BodyError::Broken => Problem::malformed(error.to_string()),
+            BodyError::Overloaded => Problem::overloaded(),
+            BodyError::Stopping => Problem::draining(),
+        }
+    }
+
+    /// The same for a job of this tier.
+    #[must_use]
+    pub fn of(self, tier: Tier) -> Problem {
+        Problem { tier: Some(tier), ..self }
+    }
+
+    /// The same with a time to come back.
+    #[must_use]
+    pub fn after(self, pause: Duration) -> Problem {
+        Problem { retry_after: Some(pause), ..self }
+    }
+
+    /// The same for several jobs, not all of one tier.
+    #[must_use]
+    pub fn of_several_tiers(self) -> Problem {
+        Problem { tier: None, limit: None, ..self }
+    }
+
+    /// Why.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The tier it was for, where that is known.
+    pub const fn tier(&self) -> Option<Tier> {
+        self.tier
+    }
+
+    /// What became of the job.
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        match self.code {
+            Code::MalformedRequest | Code::InvalidIdempotencyKey | Code::InvalidEvent => {
+                StatusCode::BAD_REQUEST
+            }
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::TierNotAllowed | Code::ScopeNotAllowed | Code::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Code::IdempotencyInProgress => StatusCode::CONFLICT,
+            Code::IdempotencyMismatch | Code::InvalidPolicy => StatusCode::UNPROCESSABLE_ENTITY,
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::Shed if self.shed_unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Throttled | Code::Shed | Code::QueueFull | Code::TenantQuota | Code::ClientLimit => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Code::BackendUnavailable | Code::SignalStale | Code::Overloaded | Code::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Code::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The time to come back: always there with 429 and 503, otherwise where one was promised.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Some(self.retry_after.unwrap_or(LEAST_PAUSE))
+            }
+            _ => self.retry_after,
+        }
+    }
+
+    /// Whether the jobs count as refused (429, 503, 504) and not as invalid (every other 4xx).
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        )
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> Response {
+        self.into_response_with(&NoMembers {})
+    }
+
+    /// The answer to a method that the path does not have; `allow` lists those it has.
+    pub fn into_response_allowing(self, allow: &'static str) -> Response {
+        let mut response = self.into_response();
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        response
+    }
+
+    /// The answer, with further members in its document.
+    pub fn into_response_with(self, members: &impl Serialize) -> Response {
+        let request_id = fields::request_id();
+        let document = self.document(&request_id, members);
+        let mut response = Response::new(Body::from(document));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        if let Ok(value) = HeaderValue::try_from(request_id) {
+            headers.insert(fields::X_REQUEST_ID, value);
+        }
+        let pause = self.retry_after();
+        if let Some(pause) = pause {
+            headers.insert(RETRY_AFTER, HeaderValue::from(fields::whole_seconds(pause)));
+            headers.insert(CACHE_CONTROL, NO_STORE);
+        }
+        match (self.code, self.tier, self.limit) {
+            (Code::Unauthenticated, ..) => {
+                headers.insert(WWW_AUTHENTICATE, BEARER);
+            }
+            (Code::Draining | Code::RequestTimeout, ..) => {
+                headers.insert(CONNECTION, CLOSE);
+            }
+            (_, Some(tier), Some(limit)) if self.status() == StatusCode::TOO_MANY_REQUESTS => {
+                let reset = pause.unwrap_or_default().max(LEAST_PAUSE);
+                fields::insert_limit(headers, tier, &RateLimit { remaining: 0, reset, ..limit });
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn document(&self, request_id: &str, members: &impl Serialize) -> Vec<u8> {
+        let document = Document {
+            kind: Kind(self.code),
+            title: title(self.code),
+            status: self.status().as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            tier: self.tier.map(Tier::as_str),
+            outcome: self.outcome.as_str(),
+            retryable: self.is_refusal()
+                || matches!(self.code, Code::RequestTimeout | Code::IdempotencyInProgress),
+            retry_after_ms: self.retry_after().map(fields::whole_millis),
+            request_id,
+            members,
+        };
+        let mut text = Vec::with_capacity(DOCUMENT_BYTES);
+        // Cannot fail: the members are plain strings and numbers, and a vector takes every byte.
+        let _ = serde_json::to_writer(&mut text, &document);
+        text
+    }
+}
+
+/// The document of RFC 9457 with tidegate's members.
+#[derive(Serialize)]
+struct Document<'a, M: Serialize> {
+    #[serde(rename = "type")]
+    kind: Kind,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    tier: Option<&'static str>,
+    outcome: &'static str,
+    retryable: bool,
+    retry_after_ms: Option<u64>,
+    request_id: &'a str,
+    #[serde(flatten)]
+    members: &'a M,
+}
+
+#[derive(Serialize)]
+struct NoMembers {}
+
+/// `urn:tidegate:problem:<code>`: a name, not an address, so it holds wherever the gateway runs.
+struct Kind(Code);
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("urn:tidegate:problem:{}", self.0))
+    }
+}
+
+const fn title(code: Code) -> &'static str {
+    match code {
+        Code::MalformedRequest => "The request cannot be understood",
+        Code::InvalidIdempotencyKey => "The idempotency key is not valid",
+        Code::InvalidEvent => "The CloudEvent is not valid",
+        Code::Unauthenticated => "A key is needed",
+        Code::TierNotAllowed => "The tier is above the caller's ceiling",
+        Code::ScopeNotAllowed => "The caller may not do this",
+        Code::OriginNotAllowed => "The request comes from elsewhere",
+        Code::NotFound => "Nothing is here",
+        Code::MethodNotAllowed => "The method is not available here",
+        Code::RequestTimeout => "The request came too slowly",
+        Code::IdempotencyInProgress => "A request with this key is under way",
+        Code::IdempotencyMismatch => "The key belongs to another payload",
+        Code::InvalidPolicy => "The policy has faults",
+        Code::TooLarge => "The request is too large",
+        Code::UnsupportedMediaType => "The media type is not taken here",
+        Code::Throttled => "Too many jobs for now",
+        Code::Shed => "The tier is shed",
+        Code::QueueFull => "The queue is full",
+        Code::TenantQuota => "The tenant's rate is used up",
+        Code::ClientLimit => "The client sends too fast",
+        Code::BackendUnavailable => "The queue is not available",
+        Code::SignalStale => "The backlog cannot be seen",
+        Code::Overloaded => "The gateway is overloaded",
+        Code::Draining => "The gateway is stopping",
+        Code::OutcomeUnknown => "The outcome is not known",
+    }
+}
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// What a client waits where nothing better is known.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Room for a usual document, so that writing one allocates once.
+const DOCUMENT_BYTES: usize = 512;
+
+/// Header fields of a refusal, the date included.
+const HEADERS: usize = 10;

@@ -1,0 +1,128 @@
+//! What every request on the ingest listener shares: the gateway, the bounds, and the counting at the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::domain::job::Job;
+use crate::domain::tier::Tier;
+use crate::domain::time::Moment;
+use crate::domain::units::Cost;
+use crate::policy::{Policy, Requirement};
+use crate::queue::{Durability, Stored};
+use crate::runtime::admission::Permit;
+use crate::runtime::gateway::Gateway;
+use crate::runtime::lifecycle::Phase;
+use crate::server::access::{ANONYMOUS, Access};
+use crate::server::body::Intake;
+use crate::server::budget::ByteBudget;
+use crate::server::limits::Limits;
+use crate::server::pause;
+use crate::server::problem::Problem;
+
+/// The state of the ingest listener.
+pub struct Ingest {
+    /// The running gateway.
+    pub(super) gateway: Gateway,
+    /// The bounds on what clients make us hold.
+    pub(super) limits: Limits,
+    /// Who may do what.
+    pub(super) access: Access,
+    /// The bytes of all bodies being read.
+    pub(super) bodies: ByteBudget,
+    /// The one tenant that there is without keys.
+    pub(super) anonymous: Arc<str>,
+}
+
+impl Ingest {
+    /// The state of a listener with these bounds.
+    pub fn new(gateway: Gateway, limits: Limits, access: Access) -> Arc<Ingest> {
+        let bodies = ByteBudget::new(limits.max_in_flight_bytes);
+        Arc::new(Ingest { gateway, limits, access, bodies, anonymous: Arc::from(ANONYMOUS) })
+    }
+
+    /// The body of a request that arrived then, to be read within the request's time.
+    pub(super) fn intake(&self, headers: &HeaderMap, body: Body, arrived: Moment) -> Intake {
+        Intake::new(headers, body, self.deadline(arrived))
+    }
+
+    /// The time left to answer a request that arrived then.
+    pub(super) fn time_left(&self, arrived: Moment) -> Duration {
+        arrived.plus(self.limits.request_timeout).since(self.gateway.clock.now())
+    }
+
+    /// Refuses new jobs once the gateway is draining.
+    pub(super) fn check_taking_jobs(&self) -> Result<(), Problem> {
+        if self.gateway.lifecycle.phase() >= Phase::Draining { Err(Problem::draining()) } else { Ok(()) }
+    }
+
+    /// Asks the gate for one job of a tier, if the queue keeps jobs as durably as the tier requires.
+    pub(super) fn admit(&self, policy: &Policy, tier: Tier) -> Result<Permit, Problem> {
+        if let Some(required) = policy.tiers[tier].require
+            && !meets(self.gateway.queue.durability(), required)
+        {
+            return Err(pause::until_next_probe(
+                tier,
+                "the queue cannot keep jobs as durably as the tier requires",
+            ));
+        }
+        self.gateway.admission.admit(tier, Cost::ONE).map_err(|refusal| Problem::refusal(tier, &refusal))
+    }
+
+    /// Stores jobs for which there is a permit.
+    pub(super) async fn store(
+        &self,
+        permit: Permit,
+        jobs: Vec<Job>,
+        within: Duration,
+    ) -> Result<Stored, Problem> {
+        let (tier, limit) = (permit.tier(), permit.limit());
+        self.gateway.forward.store(permit, jobs, within).await.map_err(|error| {
+            let bounds = self.gateway.policy.load().regulator.tiers[tier].retry_after;
+            let drain = self.gateway.admission.reports()[tier].drain;
+            Problem::store(tier, &error, limit, pause::after_failed_store(&error, drain, bounds))
+        })
+    }
+
+    /// Counts a request that failed as a whole, and answers it.
+    pub(super) fn refused(&self, problem: Problem, arrived: Moment) -> Response {
+        self.count_problem(&problem);
+        self.record(problem.tier(), problem.status().as_u16(), arrived);
+        problem.into_response()
+    }
+
+    /// Counts one job that failed.
+    pub(super) fn count_problem(&self, problem: &Problem) {
+        let metrics = &self.gateway.metrics;
+        if problem.is_refusal() {
+            metrics.refused(problem.tier(), problem.code(), 1);
+        } else {
+            metrics.invalid(problem.code(), 1);
+        }
+        if let Some(pause) = problem.retry_after() {
+            metrics.retry_after(problem.tier(), pause);
+        }
+    }
+
+    /// Records how long a job request took.
+    pub(super) fn record(&self, tier: Option<Tier>, status: u16, arrived: Moment) {
+        self.gateway.metrics.request(tier, status, self.gateway.clock.now().since(arrived));
+    }
+
+    fn deadline(&self, arrived: Moment) -> Instant {
+        self.gateway.clock.instant(arrived.plus(self.limits.request_timeout))
+    }
+}
+
+/// A spooled job is on one disk, whatever the backend does with it later.
+const fn meets(durability: Durability, required: Requirement) -> bool {
+    match required {
+        Requirement::Disk => {
+            matches!(durability, Durability::Disk | Durability::Replicated | Durability::Spooled)
+        }
+        Requirement::Replicated => matches!(durability, Durability::Replicated),
+    }
+}
