@@ -6,3 +6,8 @@
 #![allow(clippy::indexing_slicing, reason = "an index out of bounds is a failed test")]
 
 mod support;
+
+mod batches;
+mod dead_letters;
+mod first_light;
+mod leasing;
