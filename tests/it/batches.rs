@@ -51,7 +51,8 @@ async fn blank_lines_take_no_index_and_the_last_line_needs_no_end() {
         let answer = gateway.batch(NDJSON, body, &[]).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         all_stored(&answer, 2);
-        let payloads: Vec<String> = gateway.drain().await.iter().map(|job| job.text().trim().to_owned()).collect();
+        let payloads: Vec<String> =
+            gateway.drain().await.iter().map(|job| job.text().trim().to_owned()).collect();
         assert_eq!(payloads, ["{\"n\":0}", "{\"n\":1}"]);
     }
     gateway.finish().await;
@@ -108,7 +109,8 @@ async fn a_batch_refused_alike_is_one_refusal_with_its_items() {
     let mut gateway = Setup::with(&Policy::calm()).start().await;
     gateway.batch(NDJSON, typed(&["p2"; 50]), &[]).await;
     gateway.stop().await;
-    let shut = Policy::calm().tier("p2", "target", "{ depth: 10 }").tier("p2", "shed", "{ at: 20, until: 10 }");
+    let shut =
+        Policy::calm().tier("p2", "target", "{ depth: 10 }").tier("p2", "shed", "{ at: 20, until: 10 }");
     gateway.change_policy(&shut);
     gateway.restart().await;
 
@@ -233,7 +235,11 @@ async fn what_is_no_batch_is_refused_once() {
     answer.problem(400, "malformed_request");
     assert_eq!(gateway.depth(None).await, 0);
     let media = "application/json; charset=utf-8";
-    assert_eq!(gateway.batch(media, "[1]", &[]).await.status, 202, "parameters of the media type do not matter");
+    assert_eq!(
+        gateway.batch(media, "[1]", &[]).await.status,
+        202,
+        "parameters of the media type do not matter"
+    );
     gateway.finish().await;
 }
 

@@ -73,7 +73,10 @@ async fn dead_letters_are_listed_in_pages_and_by_tier() {
     assert_eq!(seen, ids);
 
     let shown = gateway.admin.get(&format!("/v1/dead-letters/{}", ids[1])).send().await;
-    assert_eq!((shown.status, &shown.json()["id"], &shown.json()["body"]), (200, &json!(ids[1]), &json!("{}")));
+    assert_eq!(
+        (shown.status, &shown.json()["id"], &shown.json()["body"]),
+        (200, &json!(ids[1]), &json!("{}"))
+    );
     let stranger = "00000000-0000-7000-8000-000000000000";
     gateway.admin.get(&format!("/v1/dead-letters/{stranger}")).send().await.problem(404, "not_found");
     gateway.finish().await;
@@ -111,10 +114,10 @@ async fn purged_dead_letters_are_gone_and_counted() {
     }
     let purged = |id: &String| (id.clone(), "purged".to_owned());
     assert_eq!(change(&gateway, "purge", json!({ "tier": "p2", "limit": 1 })).await, [purged(&ids[1])]);
-    assert_eq!(change(&gateway, "purge", json!({ "ids": [ids[1], ids[0]] })).await, [
-        (ids[1].clone(), "unknown".into()),
-        purged(&ids[0])
-    ]);
+    assert_eq!(
+        change(&gateway, "purge", json!({ "ids": [ids[1], ids[0]] })).await,
+        [(ids[1].clone(), "unknown".into()), purged(&ids[0])]
+    );
     assert_eq!(change(&gateway, "purge", json!({ "all": true })).await, [purged(&ids[2])]);
     assert_eq!(ids_of(&list(&gateway, "").await), [""; 0]);
     let scrape = gateway.metrics().await;

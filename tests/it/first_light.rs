@@ -17,7 +17,8 @@ async fn without_any_file_jobs_of_every_tier_are_taken_handed_out_and_done() {
         ("analytics", "p2", "jobs:bulk", "not JSON, and that is fine"),
     ];
     for (job_type, tier, queue, payload) in posts {
-        let headers = [("tidegate-type", job_type), ("content-type", "text/x-test"), ("tidegate-ordering-key", "k1")];
+        let headers =
+            [("tidegate-type", job_type), ("content-type", "text/x-test"), ("tidegate-ordering-key", "k1")];
         let receipt = gateway.post(payload, &headers).await.receipt();
         assert_eq!((receipt.tier.as_str(), receipt.queue.as_str()), (tier, queue));
         assert_eq!((receipt.durability.as_str(), receipt.depth, receipt.duplicate), ("disk", 1, false));
@@ -28,7 +29,8 @@ async fn without_any_file_jobs_of_every_tier_are_taken_handed_out_and_done() {
     let jobs = gateway.lease(json!({ "max": 10, "lease_seconds": 30, "worker": "w-7" })).await;
     assert_eq!(jobs.len(), 3, "{jobs:?}");
     for (job_type, tier, _, payload) in posts {
-        let job = jobs.iter().find(|job| job.tier == tier).unwrap_or_else(|| panic!("no {job_type}: {jobs:?}"));
+        let job =
+            jobs.iter().find(|job| job.tier == tier).unwrap_or_else(|| panic!("no {job_type}: {jobs:?}"));
         assert_eq!((job.text(), job.attempt), (payload, 1));
         assert_eq!((&job.content_type, &job.ordering_key), (&json!("text/x-test"), &json!("k1")));
         let age = before.duration_since(assert_time(&job.accepted_at)).unwrap_or_default();
@@ -42,7 +44,8 @@ async fn without_any_file_jobs_of_every_tier_are_taken_handed_out_and_done() {
     for tier in ["p0", "p1", "p2"] {
         assert_eq!(scrape.count("tidegate_jobs_admitted_total", &[("tier", tier)]), 1);
         assert_eq!(scrape.count("tidegate_jobs_done_total", &[("tier", tier)]), 1);
-        let requests = scrape.observations("tidegate_request_duration_seconds", &[("tier", tier), ("status", "202")]);
+        let requests =
+            scrape.observations("tidegate_request_duration_seconds", &[("tier", tier), ("status", "202")]);
         assert_eq!(requests, 1.0);
         assert!(scrape.observations("tidegate_store_duration_seconds", &[("tier", tier)]) >= 1.0);
     }
@@ -54,7 +57,11 @@ async fn the_body_names_the_type_where_no_header_does() {
     let gateway = Setup::bare().start().await;
     assert_eq!(gateway.post(r#"{"type":"payment"}"#, &[]).await.receipt().tier, "p0");
     assert_eq!(gateway.post(r#"{"type":"digest"}"#, &[]).await.receipt().tier, "p2");
-    assert_eq!(gateway.post(r#"{"type":"digest""#, &[]).await.receipt().tier, "p1", "broken JSON matches no body rule");
+    assert_eq!(
+        gateway.post(r#"{"type":"digest""#, &[]).await.receipt().tier,
+        "p1",
+        "broken JSON matches no body rule"
+    );
     assert_eq!(gateway.post("", &[]).await.receipt().tier, "p1", "an empty payload is a payload");
     gateway.finish().await;
 }
@@ -63,10 +70,12 @@ async fn the_body_names_the_type_where_no_header_does() {
 async fn the_trace_travels_to_the_worker() {
     let gateway = Setup::bare().start().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let sent = [("traceparent", trace), ("tracestate", "a=1"), ("x-other", "stays here"), ("cookie", "secret")];
+    let sent =
+        [("traceparent", trace), ("tracestate", "a=1"), ("x-other", "stays here"), ("cookie", "secret")];
     gateway.post("{}", &sent).await.receipt();
     let jobs = gateway.lease(json!({})).await;
-    let carried: Vec<_> = jobs[0].headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let carried: Vec<_> =
+        jobs[0].headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(carried, [("traceparent", trace), ("tracestate", "a=1")]);
     assert_eq!(gateway.ack(&jobs).await, ["ok"]);
     gateway.finish().await;
@@ -144,7 +153,8 @@ async fn shows(gateway: &Gateway, expected: [u64; 3], member: &str) {
         let scrape = gateway.metrics().await;
         let tiers = ["p0", "p1", "p2"];
         let of_status = tiers.map(|tier| status["tiers"][tier][member].clone());
-        let of_metrics = tiers.map(|tier| Value::from(scrape.count("tidegate_queue_depth", &[("tier", tier)])));
+        let of_metrics =
+            tiers.map(|tier| Value::from(scrape.count("tidegate_queue_depth", &[("tier", tier)])));
         (of_status == expected && of_metrics == expected).then_some(())
     })
     .await;

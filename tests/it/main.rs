@@ -7,7 +7,14 @@
 
 mod support;
 
+mod admin;
+mod admission;
+mod bad_files;
+mod bad_input;
 mod batches;
+mod closed_loop;
 mod dead_letters;
 mod first_light;
 mod leasing;
+mod receipts_survive_kill;
+mod stopping;

@@ -71,7 +71,8 @@ impl Answer {
     pub fn receipt(&self) -> Receipt {
         assert_eq!(self.status, 202, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"));
-        let receipt: Receipt = serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {self:?}"));
+        let receipt: Receipt =
+            serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {self:?}"));
         let id = uuid::Uuid::parse_str(&receipt.id).expect("the id is a UUID");
         assert_eq!(id.as_hyphenated().to_string(), receipt.id, "the id is not in its usual form");
         assert_eq!(id.get_version_num(), 7, "the id is no version 7: {id}");
@@ -93,8 +94,10 @@ impl Answer {
     #[track_caller]
     pub fn any_problem(&self) -> Problem {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let document: Value = serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {self:?}"));
-        let members: BTreeSet<&str> = document.as_object().expect("an object").keys().map(String::as_str).collect();
+        let document: Value =
+            serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {self:?}"));
+        let members: BTreeSet<&str> =
+            document.as_object().expect("an object").keys().map(String::as_str).collect();
         for member in PROBLEM_MEMBERS {
             assert!(members.contains(member), "{member} is missing: {document}");
         }
@@ -102,7 +105,8 @@ impl Answer {
         let stranger = members.iter().find(|name| !PROBLEM_MEMBERS.contains(name) && !batch.contains(name));
         assert_eq!(stranger, None, "{document}");
 
-        let text = |name: &str| document[name].as_str().unwrap_or_else(|| panic!("{name} is no text: {document}"));
+        let text =
+            |name: &str| document[name].as_str().unwrap_or_else(|| panic!("{name} is no text: {document}"));
         for member in ["type", "title", "detail", "request_id"] {
             assert!(!text(member).is_empty(), "{member} is empty: {document}");
         }
@@ -143,7 +147,8 @@ impl Answer {
         };
         let seconds: u64 = header.parse().unwrap_or_else(|_| panic!("Retry-After is {header}"));
         assert!(seconds >= 1, "Retry-After is {seconds}");
-        let millis = document["retry_after_ms"].as_u64().unwrap_or_else(|| panic!("no retry_after_ms: {document}"));
+        let millis =
+            document["retry_after_ms"].as_u64().unwrap_or_else(|| panic!("no retry_after_ms: {document}"));
         assert_eq!(seconds, millis.div_ceil(1000).max(1), "Retry-After is not rounded up: {document}");
         Some(Duration::from_secs(seconds))
     }
@@ -184,14 +189,43 @@ pub fn assert_time(value: &Value) -> std::time::SystemTime {
 }
 
 const PROBLEM_MEMBERS: [&str; 10] = [
-    "type", "title", "status", "detail", "code", "tier", "outcome", "retryable", "retry_after_ms", "request_id",
+    "type",
+    "title",
+    "status",
+    "detail",
+    "code",
+    "tier",
+    "outcome",
+    "retryable",
+    "retry_after_ms",
+    "request_id",
 ];
 
 /// The closed list of codes.
 pub const CODES: [&str; 25] = [
-    "malformed_request", "invalid_idempotency_key", "invalid_event", "unauthenticated", "tier_not_allowed",
-    "scope_not_allowed", "origin_not_allowed", "not_found", "method_not_allowed", "request_timeout",
-    "idempotency_in_progress", "idempotency_mismatch", "invalid_policy", "too_large", "unsupported_media_type",
-    "throttled", "shed", "queue_full", "tenant_quota", "client_limit", "backend_unavailable", "signal_stale",
-    "overloaded", "draining", "outcome_unknown",
+    "malformed_request",
+    "invalid_idempotency_key",
+    "invalid_event",
+    "unauthenticated",
+    "tier_not_allowed",
+    "scope_not_allowed",
+    "origin_not_allowed",
+    "not_found",
+    "method_not_allowed",
+    "request_timeout",
+    "idempotency_in_progress",
+    "idempotency_mismatch",
+    "invalid_policy",
+    "too_large",
+    "unsupported_media_type",
+    "throttled",
+    "shed",
+    "queue_full",
+    "tenant_quota",
+    "client_limit",
+    "backend_unavailable",
+    "signal_stale",
+    "overloaded",
+    "draining",
+    "outcome_unknown",
 ];

@@ -18,6 +18,7 @@ use super::answer::Answer;
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
+    bearer: Option<String>,
 }
 
 /// One request, being put together.
@@ -34,7 +35,13 @@ impl Client {
     pub fn new(address: SocketAddr) -> Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Client { pool: Pool::builder(TokioExecutor::new()).build(connector), address }
+        Client { pool: Pool::builder(TokioExecutor::new()).build(connector), address, bearer: None }
+    }
+
+    /// A client that shows this token with every request.
+    pub fn with_bearer(mut self, token: Option<String>) -> Client {
+        self.bearer = token;
+        self
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -42,7 +49,11 @@ impl Client {
     }
 
     pub fn ask(&self, method: Method, path: &str) -> Ask<'_> {
-        Ask { client: self, method, path: path.into(), headers: Vec::new(), body: Bytes::new() }
+        let ask = Ask { client: self, method, path: path.into(), headers: Vec::new(), body: Bytes::new() };
+        match &self.bearer {
+            Some(token) => ask.header("authorization", &format!("Bearer {token}")),
+            None => ask,
+        }
     }
 
     pub fn get(&self, path: &str) -> Ask<'_> {
@@ -81,7 +92,9 @@ impl Ask<'_> {
 
     /// The answer, if the gateway gives one.
     pub async fn try_send(self) -> Result<Answer, String> {
-        tokio::time::timeout(PATIENCE, self.exchange()).await.map_err(|_| format!("no answer in {PATIENCE:?}"))?
+        tokio::time::timeout(PATIENCE, self.exchange())
+            .await
+            .map_err(|_| format!("no answer in {PATIENCE:?}"))?
     }
 
     async fn exchange(self) -> Result<Answer, String> {

@@ -36,7 +36,8 @@ pub async fn tidegate(folder: &Path, args: &[&str], environment: &[(&str, &str)]
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(PATIENCE, child).await;
-    let output = output.unwrap_or_else(|_| panic!("tidegate {args:?} does not end")).expect("the program starts");
+    let output =
+        output.unwrap_or_else(|_| panic!("tidegate {args:?} does not end")).expect("the program starts");
     let said = [output.stdout, output.stderr].concat();
     Ended { code: output.status.code(), said: String::from_utf8(said).expect("it speaks UTF-8") }
 }

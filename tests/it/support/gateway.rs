@@ -37,8 +37,11 @@ pub struct Gateway {
 pub struct Setup {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
+    config: Option<PathBuf>,
     host: Ipv4Addr,
     admin_host: Ipv4Addr,
+    admin_token: Option<String>,
 }
 
 impl Setup {
@@ -49,7 +52,8 @@ impl Setup {
             ("embedded.path".into(), folder.path().join("queue.db").display().to_string()),
             ("log.format".into(), "json".into()),
         ];
-        Setup { folder, settings, host: Ipv4Addr::LOCALHOST, admin_host: Ipv4Addr::LOCALHOST }
+        let (host, admin_host) = (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST);
+        Setup { folder, settings, environment: Vec::new(), config: None, host, admin_host, admin_token: None }
     }
 
     pub fn with(policy: &Policy) -> Setup {
@@ -68,6 +72,18 @@ impl Setup {
         self
     }
 
+    /// A configuration file.
+    pub fn config(mut self, yaml: &str) -> Setup {
+        self.config = Some(self.write("config.yaml", yaml));
+        self
+    }
+
+    /// An environment variable; there are no others.
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Ingest listens on every address, as in a container; tests still use loopback.
     pub fn ingest_beyond_loopback(mut self) -> Setup {
         self.host = Ipv4Addr::UNSPECIFIED;
@@ -78,6 +94,13 @@ impl Setup {
     pub fn admin_beyond_loopback(mut self) -> Setup {
         self.admin_host = Ipv4Addr::UNSPECIFIED;
         self
+    }
+
+    /// Operators must show this token.
+    pub fn admin_token(mut self, token: &str) -> Setup {
+        let file = self.write("admin.token", &format!("{token}\n"));
+        self.admin_token = Some(token.into());
+        self.set("admin.token_file", &file.display().to_string())
     }
 
     pub fn folder(&self) -> &Path {
@@ -99,7 +122,12 @@ impl Setup {
         ];
         let settings = self.settings.iter().map(|(key, value)| format!("{key}={value}"));
         let settings = settings.chain(listen.into_iter().map(|(key, value)| format!("{key}={value}")));
-        ["serve".to_owned()].into_iter().chain(settings.flat_map(|set| ["--set".to_owned(), set])).collect()
+        let mut arguments = vec!["serve".to_owned()];
+        if let Some(config) = &self.config {
+            arguments.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        arguments.extend(settings.flat_map(|setting| ["--set".to_owned(), setting]));
+        arguments
     }
 
     /// Starts a gateway and waits until it is ready.
@@ -124,6 +152,7 @@ impl Setup {
             .args(self.arguments(ingest, admin))
             .current_dir(self.folder.path())
             .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log"))
             .stderr(log)
@@ -138,9 +167,9 @@ impl Setup {
 }
 
 impl Gateway {
-    /// What it was started with, to change before a restart.
-    pub fn setup(&mut self) -> &mut Setup {
-        &mut self.setup
+    /// Its own folder: data, policy, log.
+    pub fn folder(&self) -> &Path {
+        self.setup.folder()
     }
 
     /// Puts another policy in its place; in force from the next start.
@@ -202,7 +231,8 @@ impl Gateway {
             let (ingest, admin) = (free_port(), free_port());
             self.child = Some(self.setup.spawn(ingest, admin));
             self.ingest = Client::new((Ipv4Addr::LOCALHOST, ingest).into());
-            self.admin = Client::new((Ipv4Addr::LOCALHOST, admin).into());
+            let token = self.setup.admin_token.clone();
+            self.admin = Client::new((Ipv4Addr::LOCALHOST, admin).into()).with_bearer(token);
             if self.ready().await {
                 self.dead_at_start = identities::dead_now(self).await;
                 return;

@@ -57,13 +57,19 @@ pub fn faults(scrape: &Scrape, tally: Counts, dead_at_start: [u64; 3]) -> Vec<St
             + of("tidegate_expired_jobs_total")
             + of("tidegate_dead_letters")
             + of("tidegate_dead_letters_purged_total");
-        same(format!("{tier}: recovered + admitted + stored late + dead at start = where they are"), came, are);
+        same(
+            format!("{tier}: recovered + admitted + stored late + dead at start = where they are"),
+            came,
+            are,
+        );
     }
 
     // What the clients saw: exactly the gateway's counts, unless some answers were never read.
     let range = |what: &str, gateway: u64, clients: u64| {
         let fits = (clients..=clients + tally.open).contains(&gateway);
-        (!fits).then(|| format!("{what}: the gateway counted {gateway}, its clients {clients} (+{})", tally.open))
+        (!fits).then(|| {
+            format!("{what}: the gateway counted {gateway}, its clients {clients} (+{})", tally.open)
+        })
     };
     faults.extend(range("admitted", admitted, tally.admitted));
     faults.extend(range("refused", refused, tally.refused));
@@ -77,7 +83,8 @@ pub fn faults(scrape: &Scrape, tally: Counts, dead_at_start: [u64; 3]) -> Vec<St
 }
 
 fn strangers(scrape: &Scrape, label: &str, known: &[&str]) -> Option<String> {
-    let strangers: Vec<&str> = scrape.label_values(label).into_iter().filter(|value| !known.contains(value)).collect();
+    let strangers: Vec<&str> =
+        scrape.label_values(label).into_iter().filter(|value| !known.contains(value)).collect();
     (!strangers.is_empty()).then(|| format!("{label} has values outside its closed set: {strangers:?}"))
 }
 
@@ -89,7 +96,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[test]
 fn counts_that_disagree_are_named() {
     let mut text = String::new();
-    for family in ["received", "admitted", "duplicate", "refused", "invalid", "recovered", "stored_late", "done"] {
+    for family in
+        ["received", "admitted", "duplicate", "refused", "invalid", "recovered", "stored_late", "done"]
+    {
         text += &format!("# TYPE tidegate_jobs_{family}_total counter\n");
     }
     for family in ["jobs_waiting", "jobs_leased", "dead_letters"] {

@@ -66,7 +66,12 @@ impl Gateway {
     }
 
     /// As [`Gateway::batch`], where the gateway may be dying.
-    pub async fn try_batch(&self, media: &str, body: String, headers: &[(&str, &str)]) -> Result<Answer, String> {
+    pub async fn try_batch(
+        &self,
+        media: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, String> {
         let lines = body.lines().count() as u64;
         let mut ask = self.ingest.post("/v1/jobs/batch").header("content-type", media).body(body);
         for (name, value) in headers {
@@ -170,7 +175,11 @@ fn settled(answer: &Answer, request: &Value) -> Vec<String> {
     let document = answer.json();
     let results = document["results"].as_array().unwrap_or_else(|| panic!("no results: {document}"));
     let leases: Vec<&Value> = results.iter().map(|result| &result["lease"]).collect();
-    assert_eq!(leases, request["leases"].as_array().unwrap().iter().collect::<Vec<_>>(), "in order: {document}");
+    assert_eq!(
+        leases,
+        request["leases"].as_array().unwrap().iter().collect::<Vec<_>>(),
+        "in order: {document}"
+    );
     results.iter().map(|result| result["status"].as_str().unwrap().to_owned()).collect()
 }
 

@@ -67,7 +67,9 @@ impl Scrape {
     pub fn observations(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
         let name = format!("{family}_count");
         let samples = self.family(family).samples.iter();
-        samples.filter(|sample| sample.name == name && sample.carries(labels)).fold(0.0, |sum, s| sum + s.value)
+        samples
+            .filter(|sample| sample.name == name && sample.carries(labels))
+            .fold(0.0, |sum, s| sum + s.value)
     }
 
     /// Every value that this label takes anywhere.
@@ -97,7 +99,11 @@ impl Scrape {
             return Ok(());
         }
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            return rest.split_once(' ').filter(|(_, help)| !help.is_empty()).map(drop).ok_or("no help".into());
+            return rest
+                .split_once(' ')
+                .filter(|(_, help)| !help.is_empty())
+                .map(drop)
+                .ok_or("no help".into());
         }
         if line.starts_with('#') {
             return Err("neither HELP nor TYPE".into());

@@ -27,12 +27,9 @@ impl Raw {
 
     /// Sends as much as the gateway takes: it may have answered and closed before the end.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.expect("the gateway reads or closes");
-    }
-
-    /// Says that no more will be sent; answers can still be read.
-    pub async fn finish_sending(&mut self) {
-        let _ = self.stream.shutdown().await;
+        let _ = timeout(PATIENCE, self.stream.write_all(bytes.as_ref()))
+            .await
+            .expect("the gateway reads or closes");
     }
 
     /// The next answer, `100 Continue` included; `None` when the gateway closes without one.
@@ -45,12 +42,6 @@ impl Raw {
         timeout(patience, self.read_answer()).await.unwrap_or_else(|_| {
             panic!("neither an answer nor a close in {patience:?}; so far {:?}", self.received);
         })
-    }
-
-    /// Waits for the end of the connection; whatever still comes is lost.
-    pub async fn closed_within(&mut self, patience: Duration) {
-        let end = timeout(patience, async { while self.read_more().await {} }).await;
-        assert!(end.is_ok(), "not closed in {patience:?}; so far {:?}", self.received);
     }
 
     async fn read_answer(&mut self) -> Option<Answer> {
