@@ -61,6 +61,21 @@ async fn malformed_jobs() {
         ),
         case("unfinished chunks, then silence", job(CHUNKED, "5\r\nab"), Problem(408, "request_timeout")),
     ];
+    let long_key = format!("tidegate-ordering-key: {}\r\n{length}", "k".repeat(256));
+    let heavy = format!("ce-source: {}\r\n{length}", "x".repeat(20_000));
+    for (name, fields) in [
+        ("a long ordering key", long_key),
+        ("an empty ordering key", format!("tidegate-ordering-key: \r\n{length}")),
+        ("two ordering keys", format!("tidegate-ordering-key: a\r\ntidegate-ordering-key: b\r\n{length}")),
+        ("two wishes", format!("tidegate-tier: p1\r\ntidegate-tier: p2\r\n{length}")),
+        ("two expiries", format!("tidegate-expires-in: 1\r\ntidegate-expires-in: 2\r\n{length}")),
+        ("more to carry than a job may", heavy),
+    ] {
+        cases.push(case(name, job(&fields, "{}"), Problem(400, "malformed_request")));
+    }
+    // A key that would be ignored is refused: a client relies on it.
+    let keyed = format!("idempotency-key: \"k-1\"\r\n{length}");
+    cases.push(case("an idempotency key", job(&keyed, "{}"), Problem(400, "invalid_idempotency_key")));
     for wish in ["p9", "P0", "0", "p0,p1", "\"p0\"", ""] {
         let fields = format!("tidegate-tier: {wish}\r\n{length}");
         cases.push(case(

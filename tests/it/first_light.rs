@@ -160,7 +160,7 @@ async fn shows(gateway: &Gateway, expected: [u64; 3], member: &str) {
     .await;
 }
 
-/// The families of the gateway on the embedded queue. Spool, retention and lost jobs belong to other backends.
+/// Every family and its kind.
 const FAMILIES: &[(&str, &str)] = &[
     ("tidegate_jobs_received_total", "counter"),
     ("tidegate_jobs_invalid_total", "counter"),
@@ -186,6 +186,10 @@ const FAMILIES: &[(&str, &str)] = &[
     ("tidegate_retry_after_seconds", "histogram"),
     ("tidegate_dead_letters", "gauge"),
     ("tidegate_expired_jobs_total", "counter"),
+    ("tidegate_spool_depth", "gauge"),
+    ("tidegate_lost_unread_total", "counter"),
+    ("tidegate_retention_headroom_seconds", "gauge"),
+    ("tidegate_policy_reloads_total", "counter"),
     ("tidegate_policy_revision_info", "gauge"),
     ("tidegate_build_info", "gauge"),
     ("queue_depth_total", "gauge"),
