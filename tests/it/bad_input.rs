@@ -1,37 +1,13 @@
 //! What no client should send: each gets its own clear answer, and the next good job is taken.
 
-use std::time::Duration;
-
-use serde_json::json;
-
-use crate::support::answer::Answer;
-use crate::support::gateway::{Gateway, Setup};
-use crate::support::policy::Policy;
+use crate::support::malformed::Expect::{OneAnswer, Problem, Rejected};
+use crate::support::malformed::{POST, all, case, guarded, hear, job, raw};
 use crate::support::raw::Raw;
 
-/// Bytes to send and what must come back.
-struct Case {
-    name: String,
-    bytes: Vec<u8>,
-    expect: Expect,
-}
-
-enum Expect {
-    /// A problem document with this status and code.
-    Problem(u16, &'static str),
-    /// Not HTTP, or not whole: a 4xx with or without a body, or a close. Never a 5xx, never a second answer.
-    Rejected,
-    /// As `Rejected`, but the job may be taken, if it is the only one and the connection is closed after it.
-    OneAnswer,
-}
-
-use Expect::{OneAnswer, Problem, Rejected};
-
 #[tokio::test]
-async fn malformed_jobs() {
+async fn malformed_bodies() {
     let gateway = guarded().await;
-    let length = "content-length: 2\r\n";
-    let mut cases = vec![
+    let cases = vec![
         case(
             "a declared length beyond the limit",
             job("content-length: 16385\r\n", ""),
@@ -61,6 +37,15 @@ async fn malformed_jobs() {
         ),
         case("unfinished chunks, then silence", job(CHUNKED, "5\r\nab"), Problem(408, "request_timeout")),
     ];
+    all(&gateway, cases).await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn malformed_headers() {
+    let gateway = guarded().await;
+    let length = "content-length: 2\r\n";
+    let mut cases = Vec::new();
     let long_key = format!("tidegate-ordering-key: {}\r\n{length}", "k".repeat(256));
     let heavy = format!("ce-source: {}\r\n{length}", "x".repeat(20_000));
     for (name, fields) in [
@@ -209,132 +194,6 @@ async fn unknown_paths_and_methods() {
 }
 
 #[tokio::test]
-async fn malformed_lease_calls() {
-    let gateway = guarded().await;
-    let lease: &[&str] = &[
-        "nonsense",
-        "[]",
-        "7",
-        "null",
-        "{",
-        "{\"max\":0}",
-        "{\"max\":1001}",
-        "{\"max\":-1}",
-        "{\"max\":1.5}",
-        "{\"max\":\"10\"}",
-        "{\"max\":1e400}",
-        "{\"lease_seconds\":0}",
-        "{\"lease_seconds\":3601}",
-        "{\"wait_seconds\":-1}",
-        "{\"wait_seconds\":31}",
-        "{\"tiers\":\"p0\"}",
-        "{\"tiers\":[\"p3\"]}",
-        "{\"tiers\":[0]}",
-        "{\"worker\":\"\"}",
-        "{\"worker\":7}",
-        "{\"maximum\":10}",
-        "{\"max\":1,\"max\":2}",
-        "{\"max\":1} {\"max\":1}",
-    ];
-    let long_worker = json!({ "worker": "w".repeat(129) }).to_string();
-    let deep = "[".repeat(5000);
-    let mut cases: Vec<(String, String)> = Vec::new();
-    for body in lease.iter().copied().chain([long_worker.as_str(), deep.as_str()]) {
-        cases.push(("/v1/leases".into(), body.into()));
-    }
-    let settle = [
-        "{}",
-        "",
-        "[]",
-        "{\"leases\":\"x\"}",
-        "{\"leases\":[1]}",
-        "{\"leases\":{}}",
-        "{\"leases\":[],\"job\":1}",
-        "{\"leases\":[\"x\"",
-    ];
-    for verb in ["ack", "nack", "extend"] {
-        cases.extend(settle.iter().map(|body| (format!("/v1/leases/{verb}"), (*body).to_owned())));
-    }
-    for fault in [
-        "\"delay_seconds\":-1",
-        "\"delay_seconds\":86401",
-        "\"delay_seconds\":\"1\"",
-        "\"dead\":\"yes\"",
-        "\"reason\":7",
-    ] {
-        cases.push(("/v1/leases/nack".into(), format!("{{\"leases\":[\"x\"],{fault}}}")));
-    }
-    for fault in ["\"lease_seconds\":0", "\"lease_seconds\":3601", "\"dead\":true"] {
-        cases.push(("/v1/leases/extend".into(), format!("{{\"leases\":[\"x\"],{fault}}}")));
-    }
-    let cases = cases.into_iter().map(|(path, body)| {
-        let name = format!("{path} {body:.60}");
-        case(&name, json_post(&path, body.as_bytes()), Problem(400, "malformed_request"))
-    });
-    all(&gateway, cases.collect()).await;
-
-    let not_text = case(
-        "not UTF-8",
-        json_post("/v1/leases", b"{\"worker\":\"\xff\"}"),
-        Problem(400, "malformed_request"),
-    );
-    let huge = "content-type: application/json\r\ncontent-length: 1000000000\r\n";
-    let huge = case("a huge call", raw("POST /v1/leases HTTP/1.1", huge), Problem(413, "too_large"));
-    all(&gateway, vec![not_text, huge]).await;
-    let scrape = gateway.metrics().await;
-    assert_eq!(scrape.count("tidegate_jobs_invalid_total", &[]), 0, "lease calls are not counted as jobs");
-    gateway.finish().await;
-}
-
-#[tokio::test]
-async fn malformed_admin_calls() {
-    let gateway = guarded().await;
-    let bad_queries = ["tier=p9", "limit=0", "limit=1001", "limit=x", "limit=-1", "colour=red"];
-    for query in bad_queries {
-        let answer = gateway.admin.get(&format!("/v1/dead-letters?{query}")).send().await;
-        assert_eq!(answer.any_problem().code, "malformed_request", "{query}");
-        assert_eq!(answer.status, 400, "{query}");
-    }
-    let selections = [
-        "",
-        "[]",
-        "{}",
-        "{\"ids\":[]}",
-        "{\"ids\":\"x\"}",
-        "{\"ids\":[\"not-an-id\",7]}",
-        "{\"all\":false}",
-        "{\"all\":true,\"ids\":[\"x\"]}",
-        "{\"all\":true,\"tier\":\"p0\"}",
-        "{\"tier\":\"p9\",\"limit\":1}",
-        "{\"tier\":\"p0\",\"limit\":0}",
-        "{\"tier\":\"p0\",\"limit\":1001}",
-        "{\"everything\":true}",
-    ];
-    for verb in ["replay", "purge"] {
-        for selection in selections {
-            let path = format!("/v1/dead-letters/{verb}");
-            let answer = gateway
-                .admin
-                .post(&path)
-                .header("content-type", "application/json")
-                .body(selection.to_owned());
-            let answer = answer.send().await;
-            assert_eq!(
-                (answer.status, answer.any_problem().code.as_str()),
-                (400, "malformed_request"),
-                "{verb} {selection}"
-            );
-        }
-    }
-    let missing = gateway.admin.get("/v1/dead-letters/not-an-id").send().await.any_problem();
-    assert!(matches!(missing.status, 400 | 404), "{missing:?}");
-    gateway.admin.get("/nothing").send().await.problem(404, "not_found");
-    gateway.admin.post("/metrics").send().await.problem(405, "method_not_allowed");
-    gateway.admin.get("/v1/dead-letters/purge").send().await.any_problem();
-    gateway.finish().await;
-}
-
-#[tokio::test]
 async fn a_client_that_hangs_up_anywhere_leaves_no_trace() {
     let gateway = guarded().await;
     let whole = job("content-length: 20\r\n", "01234567890123456789");
@@ -348,65 +207,6 @@ async fn a_client_that_hangs_up_anywhere_leaves_no_trace() {
     gateway.finish().await;
 }
 
-/// A gateway with small limits, so that what takes a client long takes the test short.
-async fn guarded() -> Gateway {
-    let setup = Setup::with(&Policy::calm()).set("limits.max_job_bytes", "16KiB");
-    setup.set("limits.header_timeout", "1s").set("limits.request_timeout", "1s").start().await
-}
-
-async fn all(gateway: &Gateway, cases: Vec<Case>) {
-    for case in &cases {
-        hear(gateway, case).await;
-    }
-}
-
-/// Sends one case on a connection of its own, checks its answer, and that the next good job is taken.
-async fn hear(gateway: &Gateway, case: &Case) -> Option<Answer> {
-    println!("{}", case.name);
-    let mut connection = Raw::connect(gateway.ingest.address()).await;
-    connection.send(&case.bytes).await;
-    let answer = connection.answer_within(Duration::from_secs(8)).await;
-    match (&case.expect, &answer) {
-        (Problem(status, code), Some(answer)) => {
-            answer.problem(*status, code);
-            if case.is_a_job() {
-                gateway.tally.job(answer.status);
-            } else {
-                gateway.tally.open(1);
-            }
-        }
-        (Problem(..), None) => panic!("{}: closed without an answer", case.name),
-        (Rejected | OneAnswer, answer) => {
-            let status = answer.as_ref().map_or(400, |answer| answer.status);
-            let taken = status == 202 && matches!(case.expect, OneAnswer);
-            assert!(taken || (400..500).contains(&status), "{}: {answer:?}", case.name);
-            let second = connection.answer_within(Duration::from_secs(8)).await;
-            assert!(second.is_none(), "{}: a second answer: {second:?}", case.name);
-            gateway.tally.open(1);
-        }
-    }
-    gateway.accept("p1", "the next good job").await;
-    answer
-}
-
-impl Case {
-    fn is_a_job(&self) -> bool {
-        self.bytes.starts_with(b"POST /v1/jobs HTTP/1.1\r\n")
-    }
-}
-
-fn case(name: &str, bytes: Vec<u8>, expect: Expect) -> Case {
-    Case { name: name.into(), bytes, expect }
-}
-
-fn raw(line: &str, fields: &str) -> Vec<u8> {
-    format!("{line}\r\nhost: tidegate\r\n{fields}\r\n").into_bytes()
-}
-
-fn job(fields: &str, body: &str) -> Vec<u8> {
-    [raw(POST, fields), body.as_bytes().to_vec()].concat()
-}
-
 fn of(media: &str) -> String {
     format!("content-type: {media}\r\ncontent-length: 2\r\n")
 }
@@ -415,16 +215,10 @@ fn encoded(coding: &str) -> String {
     format!("content-encoding: {coding}\r\ncontent-length: 2\r\n")
 }
 
-fn json_post(path: &str, body: &[u8]) -> Vec<u8> {
-    let fields = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
-    [raw(&format!("POST {path} HTTP/1.1"), &fields), body.to_vec()].concat()
-}
-
 fn chunked(path: &str, fields: &str, chunks: usize, size: usize) -> Vec<u8> {
     let head = raw(&format!("POST {path} HTTP/1.1"), &format!("{fields}{CHUNKED}"));
     let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size)).repeat(chunks);
     [head, chunk.into_bytes(), b"0\r\n\r\n".to_vec()].concat()
 }
 
-const POST: &str = "POST /v1/jobs HTTP/1.1";
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";

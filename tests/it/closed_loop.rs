@@ -106,7 +106,7 @@ async fn flood(gateway: &Arc<Gateway>, sale: &Arc<Sale>) {
         let now = Instant::now();
         loop {
             let mut returns = sale.returns.lock().unwrap();
-            if !returns.peek().is_some_and(|Reverse(at)| *at <= now) {
+            if returns.peek().is_none_or(|Reverse(at)| *at > now) {
                 break;
             }
             returns.pop();
@@ -140,7 +140,7 @@ fn offer(gateway: &Arc<Gateway>, sale: &Arc<Sale>, number: u64) {
                 let problem = answer.problem(429, "throttled");
                 assert_eq!(problem.tier.as_deref(), Some("p2"));
                 let after = problem.retry_after.unwrap();
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     sale.returns.lock().unwrap().push(Reverse(Instant::now() + after));
                 }
             }

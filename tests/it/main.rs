@@ -9,6 +9,7 @@ mod support;
 
 mod admin;
 mod admission;
+mod bad_calls;
 mod bad_files;
 mod bad_input;
 mod batches;

@@ -164,7 +164,7 @@ async fn load_until_killed(
             let known = jobs.iter().map(|job| (job.id.clone(), job.text().to_owned()));
             shared.lock().unwrap().leased.extend(known);
             // Every other handful is done, the rest stays with a worker that never answers.
-            if jobs.len() % 2 == 0 {
+            if jobs.len().is_multiple_of(2) {
                 let leases: Vec<&str> = jobs.iter().map(|job| job.lease.as_str()).collect();
                 let ack = json!({ "leases": leases });
                 let Ok(answer) = gateway.ingest.post("/v1/leases/ack").json(&ack).try_send().await else {

@@ -6,6 +6,7 @@ pub mod command;
 pub mod gateway;
 pub mod identities;
 pub mod jobs;
+pub mod malformed;
 pub mod metrics;
 pub mod policy;
 pub mod poll;
