@@ -1,0 +1,21 @@
+//! The gateway as the world sees it: every test starts the real program on loopback and talks HTTP to it.
+//!
+//! One file per behaviour; `support/` starts, asks, parses and kills. A test ends with `Gateway::finish`, which
+//! checks the counting identities, and fails if it forgets to.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::indexing_slicing, reason = "an index out of bounds is a failed test")]
+
+mod support;
+
+mod admin;
+mod admission;
+mod bad_calls;
+mod bad_files;
+mod bad_input;
+mod batches;
+mod closed_loop;
+mod dead_letters;
+mod first_light;
+mod leasing;
+mod receipts_survive_kill;
+mod stopping;

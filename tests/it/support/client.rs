@@ -1,0 +1,116 @@
+//! A well-behaved HTTP client that keeps its connections.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use super::answer::Answer;
+
+/// A client of one listener; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+    bearer: Option<String>,
+}
+
+/// One request, being put together.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    client: &'a Client,
+    method: Method,
+    path: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Client {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Client { pool: Pool::builder(TokioExecutor::new()).build(connector), address, bearer: None }
+    }
+
+    /// A client that shows this token with every request.
+    pub fn with_bearer(mut self, token: Option<String>) -> Client {
+        self.bearer = token;
+        self
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn ask(&self, method: Method, path: &str) -> Ask<'_> {
+        let ask = Ask { client: self, method, path: path.into(), headers: Vec::new(), body: Bytes::new() };
+        match &self.bearer {
+            Some(token) => ask.header("authorization", &format!("Bearer {token}")),
+            None => ask,
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Ask<'_> {
+        self.ask(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> Ask<'_> {
+        self.ask(Method::POST, path)
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.post(path).json(body).send().await
+    }
+}
+
+impl Ask<'_> {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.parse().unwrap(), value.parse().unwrap()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    /// The answer; fails the test if there is none.
+    pub async fn send(self) -> Answer {
+        let what = format!("{} {}", self.method, self.path);
+        self.try_send().await.unwrap_or_else(|why| panic!("{what}: {why}"))
+    }
+
+    /// The answer, if the gateway gives one.
+    pub async fn try_send(self) -> Result<Answer, String> {
+        tokio::time::timeout(PATIENCE, self.exchange())
+            .await
+            .map_err(|_| format!("no answer in {PATIENCE:?}"))?
+    }
+
+    async fn exchange(self) -> Result<Answer, String> {
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = format!("http://{}{}", self.client.address, self.path).parse().unwrap();
+        for (name, value) in self.headers {
+            request.headers_mut().append(name, value);
+        }
+        let started = Instant::now();
+        let response = self.client.pool.request(request).await.map_err(|why| format!("{why:?}"))?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|why| format!("{why:?}"))?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, took: started.elapsed() })
+    }
+}
+
+/// Longer than any answer may take, long polls included.
+const PATIENCE: Duration = Duration::from_secs(45);

@@ -1,0 +1,298 @@
+//! The program under test as a child process: started, asked, killed, started again on the same data.
+
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::identities;
+use super::policy::Policy;
+use super::poll::until;
+use super::tally::Tally;
+
+/// A running gateway with its own folder and ports. A test ends with [`Gateway::finish`].
+#[derive(Debug)]
+pub struct Gateway {
+    setup: Setup,
+    child: Option<Child>,
+    /// Clients and workers.
+    pub ingest: Client,
+    /// Operators.
+    pub admin: Client,
+    /// What clients were answered since the process started.
+    pub tally: Arc<Tally>,
+    /// Dead letters found at the process's start, per tier.
+    pub dead_at_start: [u64; 3],
+    finished: bool,
+}
+
+/// What a gateway is started with; survives its deaths.
+#[derive(Debug)]
+pub struct Setup {
+    folder: TempDir,
+    settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
+    config: Option<PathBuf>,
+    host: Ipv4Addr,
+    admin_host: Ipv4Addr,
+    admin_token: Option<String>,
+}
+
+impl Setup {
+    /// Built-in defaults, no file at all.
+    pub fn bare() -> Setup {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let settings = vec![
+            ("embedded.path".into(), folder.path().join("queue.db").display().to_string()),
+            ("log.format".into(), "json".into()),
+        ];
+        let (host, admin_host) = (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST);
+        Setup { folder, settings, environment: Vec::new(), config: None, host, admin_host, admin_token: None }
+    }
+
+    pub fn with(policy: &Policy) -> Setup {
+        Setup::bare().policy(policy)
+    }
+
+    pub fn policy(mut self, policy: &Policy) -> Setup {
+        let path = self.write("policy.yaml", &policy.to_yaml());
+        self.settings.retain(|(key, _)| key != "policy");
+        self.set("policy", &path.display().to_string())
+    }
+
+    /// A `--set` of the next start.
+    pub fn set(mut self, key: &str, value: &str) -> Setup {
+        self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// A configuration file.
+    pub fn config(mut self, yaml: &str) -> Setup {
+        self.config = Some(self.write("config.yaml", yaml));
+        self
+    }
+
+    /// An environment variable; there are no others.
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Ingest listens on every address, as in a container; tests still use loopback.
+    pub fn ingest_beyond_loopback(mut self) -> Setup {
+        self.host = Ipv4Addr::UNSPECIFIED;
+        self
+    }
+
+    /// Admin listens on every address.
+    pub fn admin_beyond_loopback(mut self) -> Setup {
+        self.admin_host = Ipv4Addr::UNSPECIFIED;
+        self
+    }
+
+    /// Operators must show this token.
+    pub fn admin_token(mut self, token: &str) -> Setup {
+        let file = self.write("admin.token", &format!("{token}\n"));
+        self.admin_token = Some(token.into());
+        self.set("admin.token_file", &file.display().to_string())
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts a file into the gateway's folder.
+    pub fn write(&mut self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).expect("a file can be written");
+        path
+    }
+
+    /// The command line of `serve` with these ports.
+    pub fn arguments(&self, ingest: u16, admin: u16) -> Vec<String> {
+        let listen = [
+            ("ingest.listen", format!("{}:{ingest}", self.host)),
+            ("admin.listen", format!("{}:{admin}", self.admin_host)),
+        ];
+        let settings = self.settings.iter().map(|(key, value)| format!("{key}={value}"));
+        let settings = settings.chain(listen.into_iter().map(|(key, value)| format!("{key}={value}")));
+        let mut arguments = vec!["serve".to_owned()];
+        if let Some(config) = &self.config {
+            arguments.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        arguments.extend(settings.flat_map(|setting| ["--set".to_owned(), setting]));
+        arguments
+    }
+
+    /// Starts a gateway and waits until it is ready.
+    pub async fn start(self) -> Gateway {
+        let nowhere = Client::new((Ipv4Addr::LOCALHOST, 0).into());
+        let mut gateway = Gateway {
+            setup: self,
+            child: None,
+            ingest: nowhere.clone(),
+            admin: nowhere,
+            tally: Arc::default(),
+            dead_at_start: [0; 3],
+            finished: false,
+        };
+        gateway.launch().await;
+        gateway
+    }
+
+    fn spawn(&self, ingest: u16, admin: u16) -> Child {
+        let log = self.log();
+        Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(self.arguments(ingest, admin))
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log"))
+            .stderr(log)
+            .spawn()
+            .expect("the program starts")
+    }
+
+    fn log(&self) -> File {
+        let path = self.folder.path().join(LOG);
+        OpenOptions::new().create(true).append(true).open(path).expect("the log can be written")
+    }
+}
+
+impl Gateway {
+    /// Its own folder: data, policy, log.
+    pub fn folder(&self) -> &Path {
+        self.setup.folder()
+    }
+
+    /// Puts another policy in its place; in force from the next start.
+    pub fn change_policy(&mut self, policy: &Policy) {
+        self.setup.write("policy.yaml", &policy.to_yaml());
+    }
+
+    /// `kill -9`; returns when the process is gone.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running gateway");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it can be waited for");
+    }
+
+    /// Asks the process to do something by a signal, `TERM` or `INT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("a running gateway").id().to_string();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(pid).status().expect("kill can be run");
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
+        let child = self.child.as_mut().expect("a running gateway");
+        let status = until("the gateway ends", patience, async || child.try_wait().unwrap()).await;
+        self.child = None;
+        status
+    }
+
+    /// Stops it kindly and checks that it ends well.
+    pub async fn stop(&mut self) {
+        self.signal("TERM");
+        let status = self.ended(Duration::from_secs(30)).await;
+        assert_eq!(status.code(), Some(0), "{status}");
+    }
+
+    /// Starts again on the same data, with new ports.
+    pub async fn restart(&mut self) {
+        assert!(self.child.is_none(), "it still runs");
+        self.tally.restart();
+        self.launch().await;
+    }
+
+    /// Everything the process has logged, over all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.setup.folder.path().join(LOG)).unwrap_or_default()
+    }
+
+    /// Ends a test: the counts agree, nothing panicked.
+    pub async fn finish(mut self) {
+        identities::assert_identities(&self).await;
+        let log = self.log();
+        assert!(!log.contains("panicked"), "it panicked");
+        self.finished = true;
+    }
+
+    async fn launch(&mut self) {
+        for _ in 0..LAUNCHES {
+            let (ingest, admin) = (free_port(), free_port());
+            self.child = Some(self.setup.spawn(ingest, admin));
+            self.ingest = Client::new((Ipv4Addr::LOCALHOST, ingest).into());
+            let token = self.setup.admin_token.clone();
+            self.admin = Client::new((Ipv4Addr::LOCALHOST, admin).into()).with_bearer(token);
+            if self.ready().await {
+                self.dead_at_start = identities::dead_now(self).await;
+                return;
+            }
+        }
+        panic!("the gateway does not start");
+    }
+
+    /// Whether it became ready; not, if it ended because somebody else took a port.
+    async fn ready(&mut self) -> bool {
+        let (ingest, child) = (self.ingest.clone(), &mut self.child);
+        let status = until("the gateway is ready", PATIENCE, async || {
+            if let Some(status) = child.as_mut().and_then(|child| child.try_wait().unwrap()) {
+                return Some(Some(status));
+            }
+            let answer = ingest.get("/readyz").try_send().await.ok()?;
+            (answer.status == 200).then_some(None)
+        });
+        let Some(status) = status.await else { return true };
+        self.child = None;
+        assert!(self.log().to_lowercase().contains("in use"), "the gateway ended with {status}");
+        false
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("--- the gateway's log (the end of {} lines)\n{}\n---", lines.len(), tail.join("\n"));
+        } else {
+            assert!(self.finished, "a test must end with finish()");
+        }
+    }
+}
+
+/// A port that nobody listens on, from below the range that outgoing connections are given theirs from.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id().wrapping_mul(61);
+    for _ in 0..PORTS {
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST_PORT + u16::try_from(start.wrapping_add(step) % u32::from(PORTS)).unwrap();
+        if TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+const LOG: &str = "gateway.log";
+const LAUNCHES: usize = 5;
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
+
+/// Longer than a start may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,14 @@
+//! What the behaviours share: the program under test, two clients, and strict readers of what they hear.
+
+pub mod answer;
+pub mod client;
+pub mod command;
+pub mod gateway;
+pub mod identities;
+pub mod jobs;
+pub mod malformed;
+pub mod metrics;
+pub mod policy;
+pub mod poll;
+pub mod raw;
+pub mod tally;
