@@ -26,6 +26,8 @@ pub struct CodePath {
     pub in_test: bool,
     /// What stands before it, to tell `x.elapsed` and `dyn Name` from a plain name.
     pub after: Before,
+    /// Whether it is called: `x.elapsed()`, not the field `x.elapsed`.
+    pub called: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,9 +90,16 @@ impl Source {
             }
             let mut paths = Vec::new();
             let length = rest.len() - read_path(rest, &mut Vec::new(), &mut paths).len();
+            let called = rest[length..].starts_with('(');
             let in_test = self.test_parts.iter().any(|part| part.contains(&at));
             for (offset, segments) in paths {
-                found.push(CodePath { line: self.line_of(at + offset), segments, in_test, after: before });
+                found.push(CodePath {
+                    line: self.line_of(at + offset),
+                    segments,
+                    in_test,
+                    after: before,
+                    called,
+                });
             }
             before = match &rest[..length] {
                 "dyn" => Before::Dyn,
