@@ -16,6 +16,7 @@
 //! Floors 0 to 2 are pure: time comes in as a parameter, results go out as values.
 
 pub mod admission;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,14 +1,30 @@
 //! `tidegate serve`: runs the gateway until it is asked to stop.
 
+use std::error::Error;
 use std::process::ExitCode;
 
+use tracing::error;
+
+use crate::app::{self, StartError};
 use crate::config::Settings;
 use crate::policy::Policy;
+use crate::telemetry::log;
 
 /// Runs the gateway under these settings, starting with this policy.
-pub fn run(_settings: Settings, _policy: Policy) -> ExitCode {
-    eprintln!("serve is not wired yet");
-    ExitCode::FAILURE
+pub fn run(settings: Settings, policy: Policy) -> ExitCode {
+    log::init(settings.log);
+    let served = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)
+        .and_then(|runtime| runtime.block_on(app::run(settings, policy)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!(cause = failure.source().map(ToString::to_string), "{failure}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// For `--help`.

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use tracing::Level;
 
 use crate::config::token::read_token;
-use crate::config::{
-    AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, ShutdownSettings, consistency,
-};
+use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, consistency};
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::yaml::decode::{Field, NOT_AVAILABLE};

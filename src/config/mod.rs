@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use crate::config::token::Token;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
 
@@ -74,15 +75,6 @@ pub struct AnonymousScopes {
     pub submit: bool,
     /// Lease, ack, nack and extend.
     pub lease: bool,
-}
-
-/// How the gateway stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShutdownSettings {
-    /// Not ready for this long, while jobs are still taken.
-    pub delay: Duration,
-    /// Then what is in flight is answered, for at most this long.
-    pub grace: Duration,
 }
 
 impl Settings {

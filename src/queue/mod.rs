@@ -7,12 +7,14 @@ pub mod error;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
 use crate::domain::backlog::Reading;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
+use crate::domain::totals::Totals;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 
@@ -47,22 +49,13 @@ pub trait JobQueue: Send + Sync + 'static {
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>>;
 
     /// One dead letter with its payload.
-    fn dead_letter(
-        &self,
-        id: crate::domain::job::JobId,
-    ) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
+    fn dead_letter(&self, id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
 
     /// Moves dead letters back into their queue; attempts start again, id, payload and history stay.
-    fn replay(
-        &self,
-        ids: Vec<crate::domain::job::JobId>,
-    ) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>>;
+    fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>>;
 
     /// Deletes dead letters for good.
-    fn purge(
-        &self,
-        ids: Vec<crate::domain::job::JobId>,
-    ) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>>;
+    fn purge(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>>;
 
     /// Stores what was handed over, then closes. Later calls answer [`StoreError::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -115,36 +108,14 @@ impl Storing {
         let (answer, wait) = oneshot::channel();
         (answer, Storing(wait))
     }
-
-    /// Waits until the jobs are stored as durably as `Stored` says.
-    ///
-    /// # Errors
-    /// What went wrong; `StoreError::Unknown` if the storing side vanished.
-    pub async fn finished(self) -> Result<Stored, StoreError> {
-        self.0.await.unwrap_or(Err(StoreError::Unknown))
-    }
 }
 
-/// What happened to a tier's jobs since the process started, and what is there now.
-/// `recovered + stored + dead_at_start = waiting + leased + done + expired + dead + purged`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Found in the queue at start.
-    pub recovered: u64,
-    /// Dead letters found at start.
-    pub dead_at_start: u64,
-    /// Stored since.
-    pub stored: u64,
-    /// Acknowledged by workers.
-    pub done: u64,
-    /// Dropped past their expiry.
-    pub expired: u64,
-    /// Dead letters deleted for good.
-    pub purged: u64,
-    /// Wait now, delayed ones included.
-    pub waiting: u64,
-    /// Leased now.
-    pub leased: u64,
-    /// Dead letters now.
-    pub dead: u64,
+impl Future for Storing {
+    type Output = Result<Stored, StoreError>;
+
+    /// Ready when the jobs are stored as durably as [`Stored`] says, or it is known that they are not;
+    /// [`StoreError::Unknown`] if the storing side vanished.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(StoreError::Unknown)))
+    }
 }

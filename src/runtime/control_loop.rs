@@ -30,6 +30,13 @@ impl ControlLoop {
         ControlLoop { admission, metrics, period, last: TierMap::default(), signal_failed: false }
     }
 
+    /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
+    /// answer in time the rules for a lost signal hold.
+    pub async fn first_step(&mut self, queue: &dyn JobQueue) {
+        let answer = timeout(FIRST_READING, queue.backlog()).await.ok();
+        self.tick(answer);
+    }
+
     /// Runs until dropped. A reading that is late does not stop the steps: it is used when it comes, with the
     /// moment it was taken.
     pub async fn run(mut self, queue: Arc<dyn JobQueue>) {
@@ -97,6 +104,9 @@ fn log_changes(tier: Tier, before: &TickReport, now: &TickReport) {
         _ => {}
     }
 }
+
+/// A backend that is away must not keep the gateway from starting.
+const FIRST_READING: Duration = Duration::from_secs(1);
 
 /// Latency quantiles cover one to two of these.
 const LATENCY_PERIOD: Duration = Duration::from_secs(30);

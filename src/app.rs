@@ -1,0 +1,158 @@
+//! Floor 7: wires the floors together: from settings and a policy to a gateway that runs until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::config::{AdminSettings, Settings};
+use crate::domain::tier::TierMap;
+use crate::policy::Policy;
+use crate::queue::JobQueue;
+use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::embedded::settings::{OpenError, TierRules};
+use crate::random;
+use crate::regulator::Regulator;
+use crate::runtime::admission::Admission;
+use crate::runtime::control_loop::ControlLoop;
+use crate::runtime::forward::Forward;
+use crate::runtime::gateway::Gateway;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::shutdown;
+use crate::runtime::signals::StopSignals;
+use crate::server::access::Access;
+use crate::server::admin::guard::Guard;
+use crate::server::admin::{Admin, admin_router};
+use crate::server::ingest_router;
+use crate::server::listen;
+use crate::server::state::Ingest;
+use crate::telemetry::metrics::{Metrics, MetricsError};
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The queue's file.
+    #[error("the queue cannot be opened")]
+    Queue(#[from] OpenError),
+    /// A listener.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The runtime's threads.
+    #[error("the runtime cannot start")]
+    Runtime(#[source] io::Error),
+    /// The signals.
+    #[error("cannot listen to stop signals")]
+    Signals(#[source] io::Error),
+    /// The metrics table.
+    #[error("the metrics table is faulty")]
+    Metrics(#[from] MetricsError),
+}
+
+/// Runs the gateway until a stop signal, then stops in good order.
+///
+/// # Errors
+/// Something that is needed at the start is missing; nothing was served.
+pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
+    let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
+    let ingest = bind("ingest", settings.ingest.listen).await?;
+    let admin = bind("admin", settings.admin.listen).await?;
+    let clock = Clock::start();
+    let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, tier_rules(&policy), clock)?);
+    let gateway = gateway(&settings, policy, queue, clock)?;
+    let mut control = control_loop(&gateway);
+    control.first_step(gateway.queue.as_ref()).await;
+    let mut tasks = serve(&settings, &gateway, ingest, admin);
+    tasks.spawn(control.run(Arc::clone(&gateway.queue)));
+    gateway.lifecycle.advance(Phase::Running);
+    info!(version = env!("CARGO_PKG_VERSION"), "ready");
+
+    signals.next().await;
+    shutdown::stop(settings.shutdown, &gateway.lifecycle, &gateway.in_flight, signals.next()).await;
+    if timeout(CLOSING_TIME, gateway.queue.close()).await.is_err() {
+        error!(
+            "the queue did not close in time: what was accepted is on disk, acknowledgements may be repeated"
+        );
+    }
+    tasks.abort_all();
+    info!("stopped");
+    Ok(())
+}
+
+/// Listens; the line it logs names the port even where the settings left it open with port 0.
+async fn bind(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    info!(address = %listener.local_addr().map_err(failed)?, "{name} listens");
+    Ok(listener)
+}
+
+/// Everything a request may touch, not yet serving.
+fn gateway(
+    settings: &Settings,
+    policy: Policy,
+    queue: Arc<EmbeddedQueue>,
+    clock: Clock,
+) -> Result<Gateway, StartError> {
+    let metrics = Arc::new(Metrics::new(settings.classic_metric_names)?);
+    let regulator = Regulator::new(&policy.regulator, random::number(), clock.now());
+    let leases = Some(Arc::clone(&queue));
+    let queue: Arc<dyn JobQueue> = queue;
+    Ok(Gateway {
+        clock,
+        admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
+        forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
+        policy: Arc::new(ArcSwap::from_pointee(policy)),
+        queue,
+        leases,
+        lifecycle: Lifecycle::starting(),
+        in_flight: InFlight::none(),
+        metrics,
+    })
+}
+
+fn control_loop(gateway: &Gateway) -> ControlLoop {
+    let period = gateway.policy.load().regulator.controller.interval;
+    ControlLoop::new(gateway.admission.clone(), Arc::clone(&gateway.metrics), period)
+}
+
+/// Starts both listeners.
+fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: TcpListener) -> JoinSet<()> {
+    let access = Access {
+        anonymous_submits: settings.anonymous.submit,
+        anonymous_leases: settings.anonymous_may_lease(),
+    };
+    let mut tasks = JoinSet::new();
+    let ingest_routes = ingest_router(Ingest::new(gateway.clone(), settings.limits, access));
+    let AdminSettings { listen, token, hosts } = settings.admin.clone();
+    let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
+    let admin_routes = admin_router(Admin::new(gateway.clone(), settings.limits, guard));
+    for (listener, routes) in [(ingest, ingest_routes), (admin, admin_routes)] {
+        let (limits, lifecycle, in_flight) =
+            (settings.limits, gateway.lifecycle.clone(), gateway.in_flight.clone());
+        tasks.spawn(async move { listen::serve(listener, routes, &limits, lifecycle, in_flight).await });
+    }
+    tasks
+}
+
+fn tier_rules(policy: &Policy) -> TierMap<TierRules> {
+    TierMap::from_fn(|tier| {
+        let tier = &policy.tiers[tier];
+        TierRules { weight: tier.weight, retry: tier.retry, ordering: tier.ordering }
+    })
+}
+
+/// The writer finishes its transaction and syncs; a slow disk gets this long.
+const CLOSING_TIME: Duration = Duration::from_secs(10);
