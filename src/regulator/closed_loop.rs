@@ -166,7 +166,7 @@ impl Scene {
 
 impl Plant {
     fn tick(&mut self, scene: &Scene, ms: u64) {
-        if scene.commit_ms == 0 || ms % scene.commit_ms == 0 {
+        if scene.commit_ms == 0 || ms.is_multiple_of(scene.commit_ms) {
             self.committed = self.consumed;
         }
         let waiting = self.depth + (self.consumed - self.committed);

@@ -21,7 +21,7 @@ enum Deed {
     Ask(u32),
     GiveBack,
     Tick(Option<Reading>),
-    Apply(RegulatorSettings),
+    Apply(Box<RegulatorSettings>),
 }
 
 proptest! {
@@ -41,7 +41,7 @@ proptest! {
                 }
                 Deed::GiveBack => regulator.give_back(Tier::P1, Cost::ONE, now),
                 Deed::Apply(new) => {
-                    settings = new;
+                    settings = *new;
                     regulator.apply(&settings, now);
                 }
                 Deed::Tick(reading) => {
@@ -122,37 +122,37 @@ fn check_report(report: &TickReport, bounds: RateBounds) -> Result<(), TestCaseE
     prop_assert!(report.predicted_depth >= 0.0);
     prop_assert!(report.rate >= bounds.min, "{report:?}");
     prop_assert!(bounds.max.is_none_or(|max| report.rate <= max), "{report:?}");
-    prop_assert!(report.signal == Signal::Awaited || report.signal_age.is_some() || report.signal == Signal::Stale);
+    prop_assert!(
+        report.signal == Signal::Awaited || report.signal_age.is_some() || report.signal == Signal::Stale
+    );
     Ok(())
 }
 
 /// Any settings that a policy could hold, absurd ones included.
 fn settings() -> impl Strategy<Value = RegulatorSettings> {
-    let controller =
-        (1_u64..10_000, 0.0..1e3, 0.0..1e3, 0.0..1e3, 1_u64..100_000, 1.0..3.0).prop_map(
-            |(interval, kp, ki, kd, memory, window)| ControllerSettings {
-                interval: Duration::from_millis(interval),
-                kp,
-                ki,
-                kd,
-                drain_memory: Duration::from_millis(memory),
-                window,
-            },
-        );
+    let controller = (1_u64..10_000, 0.0..1e3, 0.0..1e3, 0.0..1e3, 1_u64..100_000, 1.0..3.0).prop_map(
+        |(interval, kp, ki, kd, memory, window)| ControllerSettings {
+            interval: Duration::from_millis(interval),
+            kp,
+            ki,
+            kd,
+            drain_memory: Duration::from_millis(memory),
+            window,
+        },
+    );
     let target = prop_oneof![
         (1_u64..1_000_000).prop_map(Target::Depth),
         Just(Target::Depth(u64::MAX)),
-        (1_u64..10_000_000, 1_u64..10_000, 0_u64..10_000_000).prop_map(|(delay, at_least, span)| Target::Delay {
-            delay: Duration::from_millis(delay),
-            at_least,
-            at_most: at_least + span,
+        (1_u64..10_000_000, 1_u64..10_000, 0_u64..10_000_000).prop_map(|(delay, at_least, span)| {
+            Target::Delay { delay: Duration::from_millis(delay), at_least, at_most: at_least + span }
         }),
     ];
-    let rate = (0.0..1e4, prop::option::of(0.0..1e9), 0_u64..100_000).prop_map(|(min, span, burst)| RateBounds {
-        min: Rate::saturating(min),
-        max: span.map(|span| Rate::saturating(min + span)),
-        burst: Duration::from_millis(burst),
-    });
+    let rate =
+        (0.0..1e4, prop::option::of(0.0..1e9), 0_u64..100_000).prop_map(|(min, span, burst)| RateBounds {
+            min: Rate::saturating(min),
+            max: span.map(|span| Rate::saturating(min + span)),
+            burst: Duration::from_millis(burst),
+        });
     let shed = prop::option::of((1_u64..1_000_000, 1_u64..1_000).prop_map(|(until, more)| ShedSettings {
         at: until + more,
         until,
@@ -160,19 +160,20 @@ fn settings() -> impl Strategy<Value = RegulatorSettings> {
     }));
     let on_stale =
         prop_oneof![Just(OnStale::Hold), Just(OnStale::Floor), Just(OnStale::Shut), Just(OnStale::Open)];
-    let tier = (target, 1_u64..u64::MAX, rate, shed, any::<bool>(), on_stale, 1_u64..60_000, 0_u64..1_000_000)
-        .prop_map(|(target, max_depth, rate, shed, yields, on_stale, min, span)| TierSettings {
-            target,
-            max_depth,
-            rate,
-            shed,
-            yields,
-            on_stale,
-            retry_after: RetryAfterBounds {
-                min: Duration::from_millis(min),
-                max: Duration::from_millis(min + span),
-            },
-        });
+    let tier =
+        (target, 1_u64..u64::MAX, rate, shed, any::<bool>(), on_stale, 1_u64..60_000, 0_u64..1_000_000)
+            .prop_map(|(target, max_depth, rate, shed, yields, on_stale, min, span)| TierSettings {
+                target,
+                max_depth,
+                rate,
+                shed,
+                yields,
+                on_stale,
+                retry_after: RetryAfterBounds {
+                    min: Duration::from_millis(min),
+                    max: Duration::from_millis(min + span),
+                },
+            });
     (controller, tier)
         .prop_map(|(controller, tier)| RegulatorSettings { controller, tiers: TierMap::from_fn(|_| tier) })
 }
@@ -182,7 +183,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => prop_oneof![Just(1_u32), 1_u32..100_000, Just(u32::MAX)].prop_map(Deed::Ask),
         1 => Just(Deed::GiveBack),
         4 => prop::option::weighted(0.8, any_reading()).prop_map(Deed::Tick),
-        1 => settings().prop_map(Deed::Apply),
+        1 => settings().prop_map(|settings| Deed::Apply(Box::new(settings))),
     ]
 }
 
