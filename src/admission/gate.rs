@@ -35,8 +35,10 @@ pub struct Opening {
     pub limit: f64,
     /// Modelled drain, in jobs per second.
     pub drain: f64,
-    /// Rate of the workers as far as it is known, in jobs per second: what waits are computed from.
-    pub capacity: Option<f64>,
+    /// What the workers are known to do, in jobs per second; zero if nothing is known.
+    pub capacity: f64,
+    /// What they are expected to do, in jobs per second, where that is not known.
+    pub expected: f64,
     /// Rate at which promised returns can be taken, in jobs per second.
     pub spare: f64,
     /// Refuse everything: the signal is lost.
@@ -235,10 +237,8 @@ impl TierGate {
                 self.seconds_to_drain(self.depth.saturating_add(1).saturating_sub(until) as f64)
             }
             Reason::Throttled => {
-                // Before any worker was seen there is nothing to predict from but the ledger itself.
-                let capacity = self.opening.capacity.unwrap_or(f64::INFINITY);
                 let excess = self.window.excess(cost);
-                let window = if excess > 0.0 { excess / capacity } else { 0.0 };
+                let window = if excess > 0.0 { excess / self.opening.expected } else { 0.0 };
                 let bucket = if self.is_pacing() { self.bucket.seconds_until(cost) } else { 0.0 };
                 window.max(bucket)
             }
@@ -246,7 +246,7 @@ impl TierGate {
     }
 
     fn seconds_to_drain(&self, jobs: f64) -> f64 {
-        if jobs > 0.0 { jobs / self.opening.capacity.unwrap_or(0.0) } else { 0.0 }
+        if jobs > 0.0 { jobs / self.opening.capacity } else { 0.0 }
     }
 }
 
@@ -272,7 +272,8 @@ mod tests {
             paced_from: 0.0,
             limit: 200.0,
             drain: 0.0,
-            capacity: Some(10.0),
+            capacity: 10.0,
+            expected: 10.0,
             spare: 8.5,
             shut: false,
         }
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_with_idle_workers_spreads_the_returns() {
-        let mut gate = gate(Opening { capacity: Some(0.0), ..opening() });
+        let mut gate = gate(Opening { capacity: 0.0, ..opening() });
         gate.correct(1_000, 1_000.0, NOW);
         let refused = refusal(gate.decide(Cost::ONE, None, NOW));
         assert!(refused.retry_after >= Duration::from_secs(300), "{refused:?}");

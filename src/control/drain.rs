@@ -27,6 +27,7 @@ pub struct DrainEstimator {
     /// The last events, newest first.
     events: [Option<Event>; GAPS],
     stalled: bool,
+    proven: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,7 @@ impl DrainEstimator {
             pending: 0.0,
             events: [None; GAPS],
             stalled: false,
+            proven: false,
         }
     }
 
@@ -64,7 +66,8 @@ impl DrainEstimator {
         let floor = -self.mu.unwrap_or(0.0) * self.memory;
         self.pending = (self.pending + consumed_between(&last, reading)).max(floor);
         if self.pending > 0.0 {
-            if self.anchored {
+            let silent = reading.taken.seconds_since(self.since);
+            if self.mu.is_some() || (self.anchored && silent <= LONGEST_FIRST_GAP) {
                 self.learn(&last, reading);
             }
             self.anchor(reading, true)
@@ -79,6 +82,11 @@ impl DrainEstimator {
     /// mu: what the workers can do, in jobs per second; `None` before it was seen. Outlives a stall, fading slowly.
     pub const fn capacity(&self) -> Option<f64> {
         self.mu
+    }
+
+    /// Whether [`capacity`](Self::capacity) was ever measured on a busy queue; an idle one shows only what came in.
+    pub const fn is_proven(&self) -> bool {
+        self.proven
     }
 
     /// What the workers do now, in jobs per second: mu, and zero while they stall.
@@ -139,6 +147,7 @@ impl DrainEstimator {
             None => Some(seen),
         };
         if busy {
+            self.proven = true;
             self.fall();
         }
     }
@@ -238,6 +247,9 @@ const SURE_JOBS: f64 = 10.0;
 /// Seconds over which mu fades while workers stall: long enough to keep it over a pause, short enough that promises
 /// and targets do not speak for workers that are gone.
 const STALL_MEMORY: f64 = 30.0;
+
+/// Seconds: before the first sign of progress, a longer silence tells that there were no workers, not how fast they are.
+const LONGEST_FIRST_GAP: f64 = 10.0;
 
 /// Readings closer than this, in seconds, tell no rate.
 const SHORTEST_GAP: f64 = 1e-6;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod closed_loop;
 #[cfg(test)]
+mod plant;
+#[cfg(test)]
 mod properties;
 pub mod report;
 pub mod settings;
@@ -327,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_promised_for_a_backlog_is_the_time_to_work_it_off() {
+    fn a_return_promised_behind_a_backlog_is_after_the_time_to_work_it_off() {
         let mut regulator = regulator();
         let mut stored = 0;
         for millis in (0..2_000).step_by(100) {
