@@ -35,8 +35,10 @@ pub struct Opening {
     pub limit: f64,
     /// Modelled drain, in jobs per second.
     pub drain: f64,
-    /// Rate of the workers as far as it is known, in jobs per second: what waits are computed from.
-    pub capacity: Option<f64>,
+    /// What the workers are known to do, in jobs per second; zero if nothing is known.
+    pub capacity: f64,
+    /// What they are expected to do, in jobs per second, where that is not known.
+    pub expected: f64,
     /// Rate at which promised returns can be taken, in jobs per second.
     pub spare: f64,
     /// Refuse everything: the signal is lost.
@@ -235,10 +237,8 @@ impl TierGate {
                 self.seconds_to_drain(self.depth.saturating_add(1).saturating_sub(until) as f64)
             }
             Reason::Throttled => {
-                // Before any worker was seen there is nothing to predict from but the ledger itself.
-                let capacity = self.opening.capacity.unwrap_or(f64::INFINITY);
                 let excess = self.window.excess(cost);
-                let window = if excess > 0.0 { excess / capacity } else { 0.0 };
+                let window = if excess > 0.0 { excess / self.opening.expected } else { 0.0 };
                 let bucket = if self.is_pacing() { self.bucket.seconds_until(cost) } else { 0.0 };
                 window.max(bucket)
             }
@@ -246,9 +246,127 @@ impl TierGate {
     }
 
     fn seconds_to_drain(&self, jobs: f64) -> f64 {
-        if jobs > 0.0 { jobs / self.opening.capacity.unwrap_or(0.0) } else { 0.0 }
+        if jobs > 0.0 { jobs / self.opening.capacity } else { 0.0 }
     }
 }
 
 /// The time over which the RateLimit fields express the rate (`w=10`).
 const QUOTA_SECONDS: f64 = 10.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment::ORIGIN;
+    const SETTINGS: GateSettings = GateSettings {
+        max_depth: 1_000,
+        shed: Some(ShedSettings { at: 500, until: 400, unavailable: false }),
+        retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(600) },
+    };
+
+    /// Ten jobs a second, ten at once, a window of 200, workers that do ten.
+    fn opening() -> Opening {
+        Opening {
+            rate: Rate::per_second(10.0).unwrap(),
+            burst: 10.0,
+            paced_from: 0.0,
+            limit: 200.0,
+            drain: 0.0,
+            capacity: 10.0,
+            expected: 10.0,
+            spare: 8.5,
+            shut: false,
+        }
+    }
+
+    fn gate(opening: Opening) -> TierGate {
+        TierGate::new(SETTINGS, opening, 1, NOW)
+    }
+
+    fn jobs(count: u32) -> Cost {
+        Cost::jobs(count).unwrap()
+    }
+
+    fn limit(decision: Decision) -> RateLimit {
+        match decision {
+            Decision::Admitted(limit) => limit,
+            Decision::Refused(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    fn refusal(decision: Decision) -> Refusal {
+        match decision {
+            Decision::Refused(refusal) => refusal,
+            Decision::Admitted(limit) => panic!("{limit:?}"),
+        }
+    }
+
+    #[test]
+    fn the_allowance_says_what_is_left_and_when_there_is_more() {
+        let mut gate = gate(opening());
+        let left = limit(gate.decide(Cost::ONE, None, NOW));
+        assert_eq!(left, RateLimit { quota: 100, remaining: 9, reset: Duration::ZERO });
+        let left = limit(gate.decide(jobs(9), None, NOW));
+        assert_eq!(left, RateLimit { quota: 100, remaining: 0, reset: Duration::from_millis(100) });
+    }
+
+    #[test]
+    fn a_batch_beyond_the_burst_comes_in_and_is_paid_off() {
+        let mut gate = gate(opening());
+        limit(gate.decide(jobs(100), None, NOW));
+        let refused = refusal(gate.decide(Cost::ONE, None, NOW));
+        assert_eq!(refused.reason, Reason::Throttled);
+        assert!(refused.retry_after >= Duration::from_millis(9_100), "{refused:?}");
+    }
+
+    #[test]
+    fn below_the_pacing_depth_the_bucket_refuses_nobody_and_runs_up_no_debt() {
+        let mut gate = gate(Opening { paced_from: 100.0, ..opening() });
+        for _ in 0..100 {
+            limit(gate.decide(Cost::ONE, None, NOW));
+        }
+        assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Throttled);
+        let later = NOW.plus(Duration::from_millis(101));
+        limit(gate.decide(Cost::ONE, None, later));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let mut gate = gate(opening());
+        limit(gate.decide(jobs(10), None, NOW));
+        gate.give_back(jobs(10), NOW);
+        assert_eq!((gate.entered(), gate.depth()), (0, 0));
+        limit(gate.decide(jobs(10), None, NOW));
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing() {
+        let mut gate = gate(opening());
+        refusal(gate.decide(jobs(201), None, NOW));
+        assert_eq!((gate.entered(), gate.depth()), (0, 0));
+        assert_eq!(limit(gate.decide(jobs(10), None, NOW)).remaining, 0);
+    }
+
+    #[test]
+    fn the_checks_answer_in_their_order() {
+        let mut gate = gate(opening());
+        gate.correct(1_000, 1_000.0, NOW);
+        let yielding = Some(0.0);
+        assert_eq!(refusal(gate.decide(Cost::ONE, yielding, NOW)).reason, Reason::QueueFull);
+        gate.set(Opening { shut: true, ..opening() }, NOW);
+        assert_eq!(refusal(gate.decide(Cost::ONE, yielding, NOW)).reason, Reason::SignalStale);
+        gate.set(opening(), NOW);
+        gate.correct(500, 500.0, NOW);
+        assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Shed { unavailable: false });
+        gate.correct(300, 300.0, NOW);
+        assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Throttled);
+    }
+
+    #[test]
+    fn a_full_queue_with_idle_workers_spreads_the_returns() {
+        let mut gate = gate(Opening { capacity: 0.0, ..opening() });
+        gate.correct(1_000, 1_000.0, NOW);
+        let refused = refusal(gate.decide(Cost::ONE, None, NOW));
+        assert!(refused.retry_after >= Duration::from_secs(300), "{refused:?}");
+    }
+}

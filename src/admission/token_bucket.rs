@@ -86,7 +86,7 @@ impl TokenBucket {
 
 /// What is no number makes the smallest bucket.
 fn capacity(burst: f64) -> f64 {
-    burst.max(1.0).min(MOST_TOKENS)
+    if burst.is_nan() { 1.0 } else { burst.clamp(1.0, MOST_TOKENS) }
 }
 
 /// Far beyond any real burst and small enough that one job still counts in an `f64`.

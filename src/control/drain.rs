@@ -27,6 +27,7 @@ pub struct DrainEstimator {
     /// The last events, newest first.
     events: [Option<Event>; GAPS],
     stalled: bool,
+    proven: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,7 @@ impl DrainEstimator {
             pending: 0.0,
             events: [None; GAPS],
             stalled: false,
+            proven: false,
         }
     }
 
@@ -64,7 +66,8 @@ impl DrainEstimator {
         let floor = -self.mu.unwrap_or(0.0) * self.memory;
         self.pending = (self.pending + consumed_between(&last, reading)).max(floor);
         if self.pending > 0.0 {
-            if self.anchored {
+            let silent = reading.taken.seconds_since(self.since);
+            if self.mu.is_some() || (self.anchored && silent <= LONGEST_FIRST_GAP) {
                 self.learn(&last, reading);
             }
             self.anchor(reading, true)
@@ -79,6 +82,11 @@ impl DrainEstimator {
     /// mu: what the workers can do, in jobs per second; `None` before it was seen. Outlives a stall, fading slowly.
     pub const fn capacity(&self) -> Option<f64> {
         self.mu
+    }
+
+    /// Whether [`capacity`](Self::capacity) was ever measured on a busy queue; an idle one shows only what came in.
+    pub const fn is_proven(&self) -> bool {
+        self.proven
     }
 
     /// What the workers do now, in jobs per second: mu, and zero while they stall.
@@ -139,6 +147,7 @@ impl DrainEstimator {
             None => Some(seen),
         };
         if busy {
+            self.proven = true;
             self.fall();
         }
     }
@@ -239,5 +248,158 @@ const SURE_JOBS: f64 = 10.0;
 /// and targets do not speak for workers that are gone.
 const STALL_MEMORY: f64 = 30.0;
 
+/// Seconds: before the first sign of progress, a longer silence tells that there were no workers, not how fast they are.
+const LONGEST_FIRST_GAP: f64 = 10.0;
+
 /// Readings closer than this, in seconds, tell no rate.
 const SHORTEST_GAP: f64 = 1e-6;
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::backlog::{Backlog, Flows};
+
+    use super::*;
+
+    /// Readings every 100 ms of a queue that holds `depth`; jobs consumed are replaced at once.
+    struct Readings {
+        drain: DrainEstimator,
+        millis: u64,
+        consumed: u64,
+    }
+
+    impl Readings {
+        fn new() -> Readings {
+            let mut readings =
+                Readings { drain: DrainEstimator::new(Duration::from_secs(2)), millis: 0, consumed: 0 };
+            readings.read(1_000, 0);
+            readings
+        }
+
+        fn read(&mut self, depth: u64, consumed: u64) {
+            self.consumed += consumed;
+            let taken = Moment::after_origin(Duration::from_millis(self.millis));
+            let backlog = Backlog { waiting: depth, ..Backlog::default() };
+            let flows = Flows { stored: self.consumed + depth, ..Flows::default() };
+            self.drain.observe(&Reading { backlog, flows, taken });
+            self.millis += 100;
+        }
+
+        fn read_many(&mut self, times: usize, depth: u64, consumed: u64) {
+            (0..times).for_each(|_| self.read(depth, consumed));
+        }
+    }
+
+    fn near(value: f64, expected: f64) -> bool {
+        (value - expected).abs() <= 0.01 * expected
+    }
+
+    #[test]
+    fn a_steady_drain_is_learned_from_the_second_sign_of_progress() {
+        let mut readings = Readings::new();
+        readings.read(1_000, 100);
+        assert_eq!(readings.drain.capacity(), None, "no gap is known yet");
+        readings.read(1_000, 100);
+        assert!(near(readings.drain.rate(), 1_000.0));
+    }
+
+    #[test]
+    fn an_idle_queue_never_lowers_what_a_busy_one_taught() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read_many(600, 0, 10);
+        assert!(near(readings.drain.rate(), 1_000.0), "{:?}", readings.drain);
+        assert!(near(readings.drain.modelled(), 100.0), "it is not counted on either: {:?}", readings.drain);
+    }
+
+    #[test]
+    fn an_idle_queue_that_drains_faster_raises_it() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read_many(100, 0, 200);
+        assert!(near(readings.drain.rate(), 2_000.0));
+    }
+
+    #[test]
+    fn a_collapse_shows_within_three_readings() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read_many(3, 1_000, 10);
+        assert!(
+            readings.drain.rate() <= 200.0 && near(readings.drain.recent(), 100.0),
+            "{:?}",
+            readings.drain
+        );
+    }
+
+    #[test]
+    fn one_reading_without_progress_is_a_stall_where_every_reading_shows_some() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read(1_000, 0);
+        assert_eq!((readings.drain.rate(), readings.drain.modelled()), (0.0, 0.0));
+        assert!(near(readings.drain.capacity().unwrap(), 1_000.0), "what they can do is kept");
+        readings.read(1_000, 100);
+        assert!(near(readings.drain.rate(), 1_000.0));
+    }
+
+    #[test]
+    fn what_piled_up_behind_a_stall_does_not_pass_for_speed() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read_many(20, 1_000, 0);
+        readings.read(1_000, 2_100);
+        assert!(readings.drain.rate() <= 1_000.0, "{:?}", readings.drain);
+    }
+
+    #[test]
+    fn eight_jobs_a_second_do_not_stall_between_two_of_them() {
+        let mut readings = Readings::new();
+        for round in 0..400_u64 {
+            let due = (round + 1) * 8 / 10 - round * 8 / 10;
+            readings.read(50, due);
+            assert!(round < 10 || readings.drain.rate() > 0.0, "{round}: {:?}", readings.drain);
+        }
+        assert!((readings.drain.rate() - 8.0).abs() < 0.5, "{:?}", readings.drain);
+    }
+
+    #[test]
+    fn commits_every_five_seconds_are_one_event_each_and_three_missed_a_stall() {
+        let mut readings = Readings::new();
+        for _ in 0..5 {
+            readings.read_many(49, 10_000, 0);
+            readings.read(10_000, 5_000);
+        }
+        assert!(near(readings.drain.rate(), 1_000.0) && near(readings.drain.usual_gap().unwrap(), 5.0));
+        readings.read_many(150, 10_000, 0);
+        assert!(near(readings.drain.rate(), 1_000.0));
+        readings.read(10_000, 0);
+        assert_eq!(readings.drain.rate(), 0.0);
+    }
+
+    #[test]
+    fn other_producers_show_as_less_drain_for_a_while_and_not_for_good() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        let taken = Moment::after_origin(Duration::from_millis(readings.millis));
+        let backlog = Backlog { waiting: 1_000_000_000, ..Backlog::default() };
+        let flows = Flows { stored: readings.consumed + 1_000, ..Flows::default() };
+        readings.drain.observe(&Reading { backlog, flows, taken });
+        assert_eq!(readings.drain.rate(), 0.0);
+        for _ in 0..25 {
+            readings.millis += 100;
+            let taken = Moment::after_origin(Duration::from_millis(readings.millis));
+            readings.consumed += 100;
+            let flows = Flows { stored: readings.consumed + 1_000, ..Flows::default() };
+            readings.drain.observe(&Reading { backlog, flows, taken });
+        }
+        assert!(readings.drain.rate() > 500.0, "{:?}", readings.drain);
+    }
+
+    #[test]
+    fn workers_that_are_gone_are_forgotten_in_minutes() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read_many(1_800, 1_000, 0);
+        assert!(readings.drain.capacity().unwrap() < 5.0);
+    }
+}

@@ -21,7 +21,7 @@ enum Deed {
     Ask(u32),
     GiveBack,
     Tick(Option<Reading>),
-    Apply(RegulatorSettings),
+    Apply(Box<RegulatorSettings>),
 }
 
 proptest! {
@@ -41,7 +41,7 @@ proptest! {
                 }
                 Deed::GiveBack => regulator.give_back(Tier::P1, Cost::ONE, now),
                 Deed::Apply(new) => {
-                    settings = new;
+                    settings = *new;
                     regulator.apply(&settings, now);
                 }
                 Deed::Tick(reading) => {
@@ -183,7 +183,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => prop_oneof![Just(1_u32), 1_u32..100_000, Just(u32::MAX)].prop_map(Deed::Ask),
         1 => Just(Deed::GiveBack),
         4 => prop::option::weighted(0.8, any_reading()).prop_map(Deed::Tick),
-        1 => settings().prop_map(Deed::Apply),
+        1 => settings().prop_map(|settings| Deed::Apply(Box::new(settings))),
     ]
 }
 

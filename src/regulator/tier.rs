@@ -236,10 +236,9 @@ fn law_opening(
     let target = target_depth(settings.target, drain.capacity());
     let (rate, _) = bounded(rate, settings.rate);
     let missing = (target - depth).max(0.0);
-    let spare = match drain.capacity() {
-        Some(capacity) => SPARE_SHARE * capacity + missing / FILL_SECONDS,
-        None => target / FILL_SECONDS,
-    };
+    let capacity = drain.capacity().unwrap_or(0.0);
+    let expected = if drain.is_proven() { capacity } else { capacity.max(target / FILL_SECONDS) };
+    let expected = settings.rate.max.map_or(expected, |max| expected.min(max.jobs_per_second()));
     let pace = rate.jobs_per_second();
     Opening {
         rate,
@@ -250,8 +249,9 @@ fn law_opening(
         paced_from: if settings.rate.max.is_none() { PACED_FROM * target } else { 0.0 },
         limit: controller.window * target,
         drain: drain.modelled(),
-        capacity: drain.capacity(),
-        spare: settings.rate.max.map_or(spare, |max| spare.min(max.jobs_per_second())),
+        capacity,
+        expected,
+        spare: SPARE_SHARE * expected,
         shut: false,
     }
 }
@@ -291,5 +291,6 @@ const PACED_FROM: f64 = 0.5;
 /// Share of the workers' rate given to promised returns: fresh arrivals find room in the rest.
 const SPARE_SHARE: f64 = 0.85;
 
-/// Seconds in which promised returns may fill what is missing to the target.
+/// As long as no busy queue showed what the workers can do, promises count on the target being worked off in so many
+/// seconds: a trickle that they took with ease says nothing.
 const FILL_SECONDS: f64 = 10.0;
