@@ -8,7 +8,7 @@ use crate::cli::{BAD_USAGE, Options};
 use crate::config::load::{self, LoadError, Sources, load, read_text};
 use crate::policy::compile::{self, Compiled, compile};
 use crate::yaml::fault::{Fault, Faults, nearest};
-use crate::yaml::node::{Node, Place, Value};
+use crate::yaml::node::{Node, Value};
 use crate::yaml::read::read;
 
 /// Checks the files; without any, the configuration in force and the policy it names.
@@ -58,7 +58,7 @@ fn judge(file: &Path, sets: &[String]) -> Result<Verdict, LoadError> {
             Ok(good_configuration(&name))
         }
         None => {
-            let fault = Fault::error(Place::Document, "", NEITHER);
+            let fault = Fault::error(tree.place, "", NEITHER);
             Err(Faults { document: name, list: vec![fault] }.into())
         }
     }

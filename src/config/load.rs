@@ -148,3 +148,152 @@ pub fn read_text(path: &Path) -> Result<String, LoadError> {
     let path_text = path.display().to_string();
     fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path_text, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AnonymousScopes, ShutdownSettings};
+    use crate::telemetry::log::LogFormat;
+
+    const SHIPPED: &str = include_str!("../../config/tidegate.yaml");
+
+    fn sources(variables: &[(&str, &str)], sets: &[&str]) -> Sources {
+        Sources {
+            file: None,
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+        }
+    }
+
+    fn settings(document: &str, variables: &[(&str, &str)], sets: &[&str]) -> Settings {
+        assemble(document, "f".to_owned(), &sources(variables, sets)).unwrap().0
+    }
+
+    fn faults(document: &str, variables: &[(&str, &str)], sets: &[&str]) -> Vec<String> {
+        let faults = assemble(document, "f".to_owned(), &sources(variables, sets)).unwrap_err();
+        faults.to_string().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_shipped_file_shows_the_defaults() {
+        assert_eq!(settings(SHIPPED, &[], &[]), Settings::default());
+        assert_eq!(settings("", &[], &[]), Settings::default());
+    }
+
+    /// Every key of the contract: in the shipped file, and either read or refused as not available yet.
+    #[test]
+    fn the_shipped_file_shows_every_key() {
+        let keys = "ingest.listen ingest.tls admin.listen admin.token_file admin.hosts policy backend embedded.path \
+            embedded.durability embedded.max_bytes redis kafka spool limits.max_job_bytes limits.max_batch_bytes \
+            limits.max_batch_jobs limits.max_connections limits.max_in_flight_bytes limits.request_timeout \
+            limits.header_timeout limits.client_rate auth.keys_file auth.anonymous share.mode share.redis_url \
+            idempotency shutdown.delay shutdown.grace log.format log.level telemetry.otlp_endpoint \
+            telemetry.classic_metric_names";
+        for key in keys.split_whitespace() {
+            let leaf = key.rsplit('.').next().unwrap();
+            let line = SHIPPED
+                .lines()
+                .find(|line| line.trim_start_matches([' ', '#']).starts_with(&format!("{leaf}:")));
+            let line = line.unwrap_or_else(|| panic!("{key} is not shown"));
+            assert!(line.contains('#'), "{key} has no comment");
+            let told = faults("", &[], &[&format!("{key}=[[[]]]")]).join(" ");
+            assert!(!told.contains("unknown key"), "{told}");
+            let unavailable = line.contains("not available yet") && line.trim_start().starts_with('#');
+            assert_eq!(told.contains("not available yet"), unavailable, "{told}");
+        }
+    }
+
+    #[test]
+    fn the_later_source_is_the_stronger() {
+        let document = "log: { level: warn, format: json }\nshutdown: { delay: 1s, grace: 2s }\n";
+        let environment = [("TIDEGATE_LOG__LEVEL", "error"), ("TIDEGATE_SHUTDOWN__GRACE", "3s")];
+        let settings = settings(document, &environment, &["shutdown.grace=4s", "shutdown.grace=5s"]);
+        assert_eq!(settings.log.format, LogFormat::Json);
+        assert_eq!(settings.log.level, tracing::Level::ERROR);
+        let expected = ShutdownSettings {
+            delay: std::time::Duration::from_secs(1),
+            grace: std::time::Duration::from_secs(5),
+        };
+        assert_eq!(settings.shutdown, expected);
+    }
+
+    #[test]
+    fn lists_can_be_set_beside_the_file() {
+        let both = AnonymousScopes { submit: true, lease: true };
+        assert_eq!(settings("", &[("TIDEGATE_AUTH__ANONYMOUS", "[submit, lease]")], &[]).anonymous, both);
+        assert_eq!(settings("", &[], &["auth.anonymous=[submit, lease]"]).anonymous, both);
+    }
+
+    #[test]
+    fn every_fault_names_its_origin() {
+        let told = faults(
+            "log: { level: loud }\n",
+            &[("TIDEGATE_LOG__FORMT", "json"), ("TIDEGATE_SHUTDOWN__GRACE", "soon"), ("TIDEGATE_", "x")],
+            &["ingest.lisen=127.0.0.1:1", "admin.hosts=[a", "limits", "admin.listen=0.0.0.0:1"],
+        );
+        let expected = [
+            "f:1:15: log.level: `loud` is unknown, valid here: error, warn, info, debug, trace",
+            "--set admin.hosts: admin.hosts: not YAML: ",
+            "--set ingest.lisen: ingest.lisen: unknown key, did you mean `listen`?",
+            "--set limits: expects key=value such as ingest.listen=127.0.0.1:8081",
+            "TIDEGATE_: expects a key such as ingest.listen",
+            "TIDEGATE_LOG__FORMT: log.formt: unknown key, did you mean `format`?",
+            "TIDEGATE_SHUTDOWN__GRACE: shutdown.grace: expects a duration such as 100ms, 5s, 30min or 2h, found `soon`",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn service_links_of_kubernetes_are_not_taken_for_keys() {
+        let links = [
+            ("TIDEGATE_PORT", "tcp://10.0.0.1:8080"),
+            ("TIDEGATE_SERVICE_HOST", "10.0.0.1"),
+            ("TIDEGATE_SERVICE_PORT", "8080"),
+            ("TIDEGATE_SERVICE_PORT_INGEST", "8080"),
+            ("TIDEGATE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ];
+        assert_eq!(settings("", &links, &[]), Settings::default());
+    }
+
+    #[test]
+    fn beyond_loopback_anonymous_leases_only_where_asked_for() {
+        assert!(settings("", &[], &[]).anonymous_may_lease());
+        assert!(!settings("", &[], &["ingest.listen=0.0.0.0:8080"]).anonymous_may_lease());
+        let asked = ["ingest.listen=0.0.0.0:8080", "auth.anonymous=[lease]"];
+        assert!(settings("", &[], &asked).anonymous_may_lease());
+    }
+
+    #[test]
+    fn a_named_file_must_be_there_and_an_unnamed_policy_need_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("none.yaml");
+        let named = Sources { file: Some(missing.clone()), ..Sources::default() };
+        assert!(matches!(load(&named), Err(LoadError::Unreadable { .. })));
+        let mut loaded = Loaded { settings: Settings::default(), file: None, policy_named: false };
+        loaded.settings.policy = missing;
+        assert_eq!(loaded.policy().unwrap().policy.document, DEFAULT_DOCUMENT);
+        loaded.policy_named = true;
+        assert!(matches!(loaded.policy(), Err(LoadError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_policy_that_requires_more_than_the_backend_gives_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.yaml");
+        fs::write(&path, "tiers: { p0: { target: { depth: 1 }, max_depth: 2, require: disk } }").unwrap();
+        let set = format!("policy={}", path.display());
+        let loaded = |sets: &[&str]| {
+            let (settings, policy_named) = assemble("", "f".to_owned(), &sources(&[], sets)).unwrap();
+            Loaded { settings, file: None, policy_named }
+        };
+        assert!(loaded(&[&set]).policy().is_ok());
+        let refused = loaded(&[&set, "embedded.durability=relaxed"]).policy().unwrap_err();
+        assert!(refused.to_string().contains("tiers.p0.require"), "{refused}");
+    }
+}

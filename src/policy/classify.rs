@@ -118,7 +118,7 @@ impl Policy {
 struct Walk {
     /// The tiers that are still possible.
     possible: TierSet,
-    /// The rule that matches, if no open one stands before it.
+    /// The first rule that matches on the facts; it stands if the walk is not open.
     matched: Option<usize>,
     /// Whether the body has a say in which rule matches.
     open: bool,
@@ -149,7 +149,7 @@ impl Classifier {
             }
             walk.possible = walk.possible.with(lowered(rule.tier, facts.head.ceiling));
             if verdict == Verdict::Matches {
-                walk.matched = Some(position).filter(|_| !walk.open);
+                walk.matched = Some(position);
                 return walk;
             }
             walk.open = true;

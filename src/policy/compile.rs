@@ -153,3 +153,55 @@ fn revision(document: &str) -> String {
 /// The parameters of 64-bit FNV-1a (RFC 9923).
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::{DEFAULT_DOCUMENT, Requirement};
+
+    #[test]
+    fn a_tier_that_is_written_takes_only_what_it_says_and_the_others_stay_whole() {
+        let policy =
+            compile("tiers: { p2: { target: { depth: 10 }, max_depth: 20 } }", "test").unwrap().policy;
+        let p2 = policy.regulator.tiers[Tier::P2];
+        assert_eq!((p2.shed, p2.yields, p2.max_depth), (None, false, 20));
+        assert_eq!(policy.regulator.tiers[Tier::P1], defaults::law(Tier::P1));
+        assert_eq!(&*policy.tiers[Tier::P2].queue, "jobs:bulk");
+    }
+
+    #[test]
+    fn what_a_tier_requires_beyond_the_backend_is_pointed_at() {
+        let document = "tiers:\n  p1: { target: { depth: 1 }, max_depth: 2, require: disk }\n";
+        let policy = compile(document, "test").unwrap().policy;
+        assert_eq!(policy.unmet_requirements(Some(Requirement::Disk)), []);
+        assert_eq!(policy.unmet_requirements(Some(Requirement::Replicated)), []);
+        let unmet = policy.unmet_requirements(None);
+        let faults = Faults { document: "p.yaml".to_owned(), list: unmet };
+        assert_eq!(
+            faults.to_string(),
+            "p.yaml:2:54: tiers.p1.require: the backend as it is configured reaches only `memory`"
+        );
+    }
+
+    proptest! {
+        /// A policy that somebody is just editing: any piece of the shipped one gone or replaced.
+        #[test]
+        fn no_edit_of_a_policy_makes_the_compiler_panic(
+            from in 0..DEFAULT_DOCUMENT.len(),
+            length in 0usize..60,
+            typed in "[\\[\\]{}:,\\-#'\" \n0-9a-z%*/~]{0,6}",
+        ) {
+            let mut document: Vec<char> = DEFAULT_DOCUMENT.chars().collect();
+            let from = from.min(document.len());
+            let to = (from + length).min(document.len());
+            document.splice(from..to, typed.chars());
+            let document: String = document.into_iter().collect();
+            match compile(&document, "edited") {
+                Ok(compiled) => prop_assert_eq!(compiled.policy.document, document),
+                Err(faults) => prop_assert!(!faults.list.is_empty()),
+            }
+        }
+    }
+}

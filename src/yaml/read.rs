@@ -11,11 +11,14 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// A deeper document is refused.
 pub const MAX_DEPTH: usize = 32;
 
+/// A mapping with more keys is refused: each new key is compared with those before it.
+pub const MAX_KEYS: usize = 10_000;
+
 /// Reads one document. An empty text is an empty mapping.
 ///
 /// # Errors
 /// Every key that is written twice; or the first thing after which the rest cannot be understood: bad syntax, a
-/// second document, an anchor, alias or tag, a key that is not a single word, too many bytes or levels.
+/// second document, an anchor, alias or tag, a key that is not a single word, too many bytes, levels or keys.
 pub fn read(text: &str) -> Result<Node, Vec<Fault>> {
     if text.len() > MAX_BYTES {
         let message = format!("the document has {} bytes, at most {MAX_BYTES} are read", text.len());
@@ -66,8 +69,7 @@ impl Tree {
                 Err(self.stopped_by(at, "aliases (*name) are not read: write the value itself"))
             }
             Event::Scalar(text, style, _, _) => {
-                self.scalar(text.into_owned(), style != ScalarStyle::Plain, at);
-                Ok(())
+                self.scalar(text.into_owned(), style != ScalarStyle::Plain, at)
             }
             Event::SequenceStart(..) => self.opened(at, |place| Open::List { place, items: Vec::new() }),
             Event::MappingStart(..) => {
@@ -90,17 +92,21 @@ impl Tree {
         }
     }
 
-    fn scalar(&mut self, text: String, quoted: bool, place: Place) {
+    fn scalar(&mut self, text: String, quoted: bool, place: Place) -> Result<(), Vec<Fault>> {
         if let Some(Open::Mapping { key: key @ None, entries, .. }) = self.open.last_mut() {
+            if entries.len() >= MAX_KEYS {
+                return Err(self.stopped_by(place, &format!("more than {MAX_KEYS} keys in one mapping")));
+            }
             let twice = entries.iter().any(|entry| entry.key == text);
             *key = Some((text, place.clone()));
             if twice {
-                let fault = Fault::error(place, self.path(), "this key is written twice");
-                self.duplicates.push(fault);
+                let path = self.path();
+                self.duplicates.push(Fault::error(place, path, "this key is written twice"));
             }
         } else {
             self.completed(Node { place, value: Value::Scalar { text, quoted } });
         }
+        Ok(())
     }
 
     fn opened(&mut self, place: Place, make: impl FnOnce(Place) -> Open) -> Result<(), Vec<Fault>> {
@@ -210,6 +216,8 @@ mod tests {
         assert!(first_fault("? [a, b]\n: 1\n").contains("single word"));
         assert!(first_fault(&"[".repeat(100)).contains("more than 32 levels"));
         assert!(first_fault(&"#".repeat(MAX_BYTES + 1)).contains("at most 1048576"));
+        let keys: String = (0..=MAX_KEYS).map(|key| format!("k{key}: 1\n")).collect();
+        assert!(first_fault(&keys).contains("more than 10000 keys"));
         assert!(first_fault("a: [1\nb: 2").contains("not YAML"));
     }
 
