@@ -86,6 +86,14 @@ impl Intake {
         }
     }
 
+    /// The next bytes if they come within `patience`, else `None`: the client pauses.
+    ///
+    /// # Errors
+    /// As [`Intake::chunk`].
+    pub async fn chunk_within(&mut self, patience: Duration) -> Result<Option<Option<Bytes>>, BodyError> {
+        timeout(patience, self.chunk()).await.map_or(Ok(None), |chunk| chunk.map(Some))
+    }
+
     /// The whole body of at most `limit` bytes. `held` grows as bytes arrive beyond what it holds already.
     ///
     /// # Errors

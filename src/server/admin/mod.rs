@@ -78,12 +78,13 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn policy(State(admin): State<Arc<Admin>>) -> Response {
     let policy = admin.gateway.policy.load();
-    json(&PolicyBody { revision: &policy.revision })
+    json(&PolicyBody { revision: &policy.revision, document: &policy.document })
 }
 
 #[derive(Serialize)]
 struct PolicyBody<'a> {
     revision: &'a str,
+    document: &'a str,
 }
 
 const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -8,7 +8,9 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::domain::tier::Tier;
+use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
+use crate::policy::Policy;
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::gateway::Gateway;
 use crate::runtime::lifecycle::Phase;
@@ -20,14 +22,14 @@ use crate::telemetry::metrics::Counts;
 
 /// The live state.
 pub async fn show(State(admin): State<Arc<Admin>>) -> Response {
-    json(&Status::of(&admin.gateway))
+    json(&Status::of(&admin.gateway, &admin.gateway.policy.load()))
 }
 
 #[derive(Serialize)]
 struct Status<'a> {
     version: &'static str,
     phase: &'static str,
-    time: Text<crate::domain::time::Timestamp>,
+    time: Text<Timestamp>,
     uptime_seconds: f64,
     backend: &'static str,
     durability: &'static str,
@@ -90,18 +92,8 @@ struct Jobs {
     purged: u64,
 }
 
-impl Status<'_> {
-    fn of(gateway: &Gateway) -> impl Serialize {
-        StatusOf(gateway)
-    }
-}
-
-struct StatusOf<'a>(&'a Gateway);
-
-impl Serialize for StatusOf<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let gateway = self.0;
-        let policy = gateway.policy.load();
+impl<'a> Status<'a> {
+    fn of(gateway: &Gateway, policy: &'a Policy) -> Status<'a> {
         let reports = gateway.admission.reports();
         let totals = gateway.queue.totals();
         let tier = |tier: Tier| TierStatus {
@@ -109,18 +101,17 @@ impl Serialize for StatusOf<'_> {
             latency_seconds: gateway.metrics.latency(tier),
             ..TierStatus::of(&policy.tiers[tier].queue, &reports[tier], &totals[tier])
         };
-        let status = Status {
+        Status {
             version: env!("CARGO_PKG_VERSION"),
             phase: phase(gateway.lifecycle.phase()),
             time: Text(gateway.clock.wall()),
-            uptime_seconds: gateway.clock.now().seconds_since(crate::domain::time::Moment::ORIGIN),
+            uptime_seconds: gateway.clock.now().seconds_since(Moment::ORIGIN),
             backend: gateway.queue.name(),
             durability: gateway.queue.durability().as_str(),
             policy_revision: &policy.revision,
             in_flight_requests: gateway.in_flight.count(),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
-        };
-        status.serialize(serializer)
+        }
     }
 }
 

@@ -124,20 +124,19 @@ async fn read_lines(
 ) -> Result<(), Problem> {
     let limits = &ingest.limits;
     let mut lines = Lines::new(usize::try_from(limits.max_job_bytes).unwrap_or(usize::MAX));
-    let mut read = 0u64;
-    loop {
-        let chunk = chunk_unless_stopping(ingest, intake).await.map_err(|error| Problem::body(&error))?;
-        let Some(chunk) = chunk else { break };
-        read += length(chunk.len());
-        if read > limits.max_batch_bytes {
-            return Err(stage.too_large(format!("a batch has at most {} bytes", limits.max_batch_bytes)));
-        }
-        let more = length(lines.held() + stage.held() + chunk.len());
-        held.resize(more).map_err(|_| Problem::overloaded())?;
-        lines.push(&chunk);
+    let mut left = limits.max_batch_bytes;
+    while let Some(chunk) = next_chunk(ingest, intake, stage).await? {
+        let taken = chunk.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&chunk);
+        let wanted = lines.held() + stage.held() + taken.len();
+        held.resize(length(wanted)).map_err(|_| Problem::overloaded())?;
+        lines.push(taken);
         while let Some(line) = lines.next().map_err(|LineTooLong| stage.job_too_large())? {
             take_line(stage, line).await?;
         }
+        if taken.len() < chunk.len() {
+            return Err(stage.too_large(format!("a batch has at most {} bytes", limits.max_batch_bytes)));
+        }
+        left -= length(taken.len());
         held.resize(length(lines.held() + stage.held())).map_err(|_| Problem::overloaded())?;
     }
     match lines.finish().map_err(|LineTooLong| stage.job_too_large())? {
@@ -179,17 +178,36 @@ async fn read_array(
     Ok(())
 }
 
-/// The next bytes of a stream that may last: it ends early when the gateway begins to drain.
-async fn chunk_unless_stopping(
+/// The next bytes of a stream that may last. While its client pauses, what it sent is stored; when the gateway
+/// begins to drain, it ends.
+async fn next_chunk(
     ingest: &Ingest,
     intake: &mut Intake,
-) -> Result<Option<bytes::Bytes>, BodyError> {
-    select! {
-        biased;
-        chunk = intake.chunk() => chunk,
-        () = ingest.gateway.lifecycle.reached(Phase::Draining) => Err(BodyError::Stopping),
+    stage: &mut Stage<'_>,
+) -> Result<Option<bytes::Bytes>, Problem> {
+    if stage.held_jobs() > 0 {
+        match unless_stopping(ingest, intake.chunk_within(PAUSE)).await? {
+            Some(chunk) => return Ok(chunk),
+            None => stage.store_all().await,
+        }
     }
+    unless_stopping(ingest, intake.chunk()).await
 }
+
+async fn unless_stopping<T>(
+    ingest: &Ingest,
+    reading: impl Future<Output = Result<T, BodyError>>,
+) -> Result<T, Problem> {
+    let read = select! {
+        biased;
+        read = reading => read,
+        () = ingest.gateway.lifecycle.reached(Phase::Draining) => Err(BodyError::Stopping),
+    };
+    read.map_err(|error| Problem::body(&error))
+}
+
+/// A client that sends nothing for this long may send nothing for seconds: its jobs do not wait for that.
+const PAUSE: Duration = Duration::from_millis(5);
 
 fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)

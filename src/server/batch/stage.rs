@@ -50,6 +50,11 @@ impl<'a> Stage<'a> {
         self.groups.iter().map(|(_, group)| group.bytes).sum()
     }
 
+    /// Jobs that wait to be stored.
+    pub fn held_jobs(&self) -> usize {
+        self.groups.iter().map(|(_, group)| group.jobs.len()).sum()
+    }
+
     /// Room for one more job.
     ///
     /// # Errors
@@ -95,10 +100,15 @@ impl<'a> Stage<'a> {
 
     /// Stores what still waits, critical first; what became of every job.
     pub async fn finish(mut self) -> Tally {
+        self.store_all().await;
+        self.tally
+    }
+
+    /// Stores what waits, critical first.
+    pub async fn store_all(&mut self) {
         for tier in Tier::ALL {
             self.store(tier).await;
         }
-        self.tally
     }
 
     fn admit(&mut self, payload: Bytes) -> Result<Tier, Problem> {

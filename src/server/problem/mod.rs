@@ -1,5 +1,7 @@
 //! The only map from failure to HTTP: every refusal becomes its status, its header fields and its problem document.
 
+mod document;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::admission::decision::{RateLimit, Reason, Refusal};
 use crate::domain::code::{Code, Outcome};
@@ -206,7 +208,7 @@ impl Problem {
 
     /// The answer.
     pub fn into_response(self) -> Response {
-        self.into_response_with(&NoMembers {})
+        self.into_response_with(&document::NoMembers {})
     }
 
     /// The answer to a method that the path does not have; `allow` lists those it has.
@@ -219,7 +221,7 @@ impl Problem {
     /// The answer, with further members in its document.
     pub fn into_response_with(self, members: &impl Serialize) -> Response {
         let request_id = fields::request_id();
-        let document = self.document(&request_id, members);
+        let document = document::write(&self, &request_id, members);
         let mut response = Response::new(Body::from(document));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -248,87 +250,6 @@ impl Problem {
         }
         response
     }
-
-    fn document(&self, request_id: &str, members: &impl Serialize) -> Vec<u8> {
-        let document = Document {
-            kind: Kind(self.code),
-            title: title(self.code),
-            status: self.status().as_u16(),
-            detail: &self.detail,
-            code: self.code.as_str(),
-            tier: self.tier.map(Tier::as_str),
-            outcome: self.outcome.as_str(),
-            retryable: self.is_refusal()
-                || matches!(self.code, Code::RequestTimeout | Code::IdempotencyInProgress),
-            retry_after_ms: self.retry_after().map(fields::whole_millis),
-            request_id,
-            members,
-        };
-        let mut text = Vec::with_capacity(DOCUMENT_BYTES);
-        // Cannot fail: the members are plain strings and numbers, and a vector takes every byte.
-        let _ = serde_json::to_writer(&mut text, &document);
-        text
-    }
-}
-
-/// The document of RFC 9457 with tidegate's members.
-#[derive(Serialize)]
-struct Document<'a, M: Serialize> {
-    #[serde(rename = "type")]
-    kind: Kind,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    code: &'static str,
-    tier: Option<&'static str>,
-    outcome: &'static str,
-    retryable: bool,
-    retry_after_ms: Option<u64>,
-    request_id: &'a str,
-    #[serde(flatten)]
-    members: &'a M,
-}
-
-#[derive(Serialize)]
-struct NoMembers {}
-
-/// `urn:tidegate:problem:<code>`: a name, not an address, so it holds wherever the gateway runs.
-struct Kind(Code);
-
-impl Serialize for Kind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("urn:tidegate:problem:{}", self.0))
-    }
-}
-
-const fn title(code: Code) -> &'static str {
-    match code {
-        Code::MalformedRequest => "The request cannot be understood",
-        Code::InvalidIdempotencyKey => "The idempotency key is not valid",
-        Code::InvalidEvent => "The CloudEvent is not valid",
-        Code::Unauthenticated => "A key is needed",
-        Code::TierNotAllowed => "The tier is above the caller's ceiling",
-        Code::ScopeNotAllowed => "The caller may not do this",
-        Code::OriginNotAllowed => "The request comes from elsewhere",
-        Code::NotFound => "Nothing is here",
-        Code::MethodNotAllowed => "The method is not available here",
-        Code::RequestTimeout => "The request came too slowly",
-        Code::IdempotencyInProgress => "A request with this key is under way",
-        Code::IdempotencyMismatch => "The key belongs to another payload",
-        Code::InvalidPolicy => "The policy has faults",
-        Code::TooLarge => "The request is too large",
-        Code::UnsupportedMediaType => "The media type is not taken here",
-        Code::Throttled => "Too many jobs for now",
-        Code::Shed => "The tier is shed",
-        Code::QueueFull => "The queue is full",
-        Code::TenantQuota => "The tenant's rate is used up",
-        Code::ClientLimit => "The client sends too fast",
-        Code::BackendUnavailable => "The queue is not available",
-        Code::SignalStale => "The backlog cannot be seen",
-        Code::Overloaded => "The gateway is overloaded",
-        Code::Draining => "The gateway is stopping",
-        Code::OutcomeUnknown => "The outcome is not known",
-    }
 }
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -338,9 +259,6 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// What a client waits where nothing better is known.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Room for a usual document, so that writing one allocates once.
-const DOCUMENT_BYTES: usize = 512;
 
 /// Header fields of a refusal, the date included.
 const HEADERS: usize = 10;
