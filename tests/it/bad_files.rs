@@ -30,7 +30,7 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
         ("telemetry: { classic_metric_names: §maybe }\n", &["classic_metric_names"]),
         ("limits: { max_job_bytes: 1MB\nlog: { format: text }\n", &["configuration.yaml:"]),
         ("limits:\n\t§max_job_bytes: 1MB\n", &[]),
-        ("- §a list\n", &[]),
+        ("- a list\n", &["configuration.yaml", "neither"]),
         (
             "ingest: { §lisen: x }\nlimits:\n  max_job_bytes: §lots\n  §max_batch: 7\nlog: { format: §xml }\n",
             &["lisen", "lots", "max_batch", "xml"],

@@ -15,7 +15,7 @@ async fn malformed_bodies() {
         ),
         case(
             "an enormous length",
-            job("content-length: 18446744073709551615\r\n", ""),
+            job("content-length: 9223372036854775807\r\n", ""),
             Problem(413, "too_large"),
         ),
         case("a stream beyond the limit", chunked("/v1/jobs", "", 20, 1000), Problem(413, "too_large")),
@@ -103,6 +103,7 @@ async fn what_is_no_http() {
         ("a header without a name", raw(POST, ": a\r\ncontent-length: 0\r\n")),
         ("a folded header", raw(POST, "x: a\r\n b\r\ncontent-length: 0\r\n")),
         ("a length that is no number", job("content-length: abc\r\n", "")),
+        ("a length beyond all numbers", job("content-length: 18446744073709551616\r\n", "")),
         ("a negative length", job("content-length: -1\r\n", "")),
         ("a length with a sign", job("content-length: +2\r\n", "{}")),
         ("two lengths", job("content-length: 2\r\ncontent-length: 3\r\n", "{}x")),

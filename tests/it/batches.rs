@@ -8,9 +8,13 @@ use crate::support::answer::Answer;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::jobs::{NDJSON, type_of};
 use crate::support::policy::Policy;
+use crate::support::poll::until;
 use crate::support::raw::Raw;
 
 const JSON: &str = "application/json";
+
+/// More lines than the gateway holds back to store them together.
+const LINES: u64 = 2000;
 
 #[tokio::test]
 async fn each_line_is_one_job_and_they_come_out_in_order() {
@@ -178,21 +182,14 @@ async fn a_batch_whose_client_is_too_slow_keeps_what_was_stored() {
 }
 
 #[tokio::test]
-async fn a_batch_with_broken_chunks_keeps_what_was_stored() {
+async fn a_batch_with_broken_chunks_keeps_what_was_whole() {
     let gateway = Setup::with(&Policy::calm()).start().await;
     let mut raw = Raw::connect(gateway.ingest.address()).await;
     raw.send(head(NDJSON, "transfer-encoding: chunked")).await;
-    raw.send("8\r\n{\"n\":0}\n\r\n").await;
-    gateway.waits_for_depth(1).await;
-    raw.send("zz\r\n").await;
-    let answer = raw.answer().await;
-    match answer {
-        Some(answer) => {
-            ended(&answer, 1, "malformed_request");
-            gateway.count_batch(&answer);
-        }
-        None => gateway.tally.open(2),
-    }
+    raw.send("8\r\n{\"n\":0}\n\r\nzz\r\n").await;
+    let answer = raw.answer().await.expect("an answer");
+    ended(&answer, 1, "malformed_request");
+    gateway.count_batch(&answer);
     assert_eq!(gateway.drain().await.len(), 1);
     gateway.finish().await;
 }
@@ -200,13 +197,20 @@ async fn a_batch_with_broken_chunks_keeps_what_was_stored() {
 #[tokio::test]
 async fn a_client_that_hangs_up_leaves_what_was_stored() {
     let gateway = Setup::with(&Policy::calm()).start().await;
+    let lines: String = (0..LINES).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     let mut raw = Raw::connect(gateway.ingest.address()).await;
-    raw.send(head(NDJSON, "transfer-encoding: chunked")).await;
-    raw.send("8\r\n{\"n\":0}\n\r\n").await;
-    gateway.waits_for_depth(1).await;
+    raw.send(head(NDJSON, "content-length: 1000000")).await;
+    raw.send(&lines).await;
+    let started = async || (gateway.depth(None).await > 0).then_some(());
+    until("the first lines are stored", Duration::from_secs(10), started).await;
     drop(raw);
-    gateway.tally.open(2);
-    assert_eq!(gateway.drain().await.len(), 1);
+    gateway.tally.open(LINES + 1);
+    let payloads: Vec<String> = gateway.drain().await.iter().map(|job| job.text().to_owned()).collect();
+    assert_eq!(
+        payloads.join("\n") + "\n",
+        lines[..payloads.join("\n").len() + 1],
+        "the first lines, each once"
+    );
     gateway.finish().await;
 }
 
@@ -241,13 +245,6 @@ async fn what_is_no_batch_is_refused_once() {
         "parameters of the media type do not matter"
     );
     gateway.finish().await;
-}
-
-impl Gateway {
-    async fn waits_for_depth(&self, depth: u64) {
-        let reached = async || (self.depth(None).await == depth).then_some(());
-        crate::support::poll::until("the streamed line is stored", Duration::from_secs(10), reached).await;
-    }
 }
 
 /// The ids of a batch of which every item was stored.

@@ -96,8 +96,8 @@ async fn a_replayed_job_keeps_id_and_payload_and_starts_again() {
     let scrape = gateway.metrics().await;
     assert_eq!(scrape.count("tidegate_jobs_admitted_total", &[]), 2, "a replay admits nothing again");
 
-    // The other one is still there after a crash, and can be replayed then.
-    gateway.kill();
+    // The other one is still there after a restart, and can be replayed then.
+    gateway.stop().await;
     gateway.restart().await;
     assert_eq!(gateway.dead_at_start, [0, 1, 0]);
     assert_eq!(change(&gateway, "replay", json!({ "all": true })).await, [(first, "replayed".into())]);

@@ -188,8 +188,9 @@ impl EmbeddedQueue {
             return Err(QueueError::Unavailable { detail: detail.clone() });
         }
         let loading = request.tiers.iter().any(|tier| state.lines[tier].is_loading());
+        let mut left = None;
         match place {
-            _ if state.polls.released() => *place = None,
+            _ if state.polls.released() => left = place.take(),
             Some(place) => state.polls.wait_on(place.ticket),
             None if loading || !request.wait.is_zero() => {
                 let joined = state.polls.join(request.tiers);
@@ -198,6 +199,9 @@ impl EmbeddedQueue {
             }
             None => {}
         }
+        // A place takes the lock itself when it is given up.
+        drop(state);
+        drop(left);
         Ok((jobs, loading))
     }
 

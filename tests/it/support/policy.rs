@@ -13,6 +13,9 @@ impl Policy {
     /// The usual rules; targets so far away that nothing is ever refused.
     pub fn calm() -> Policy {
         let mut policy = Policy { tiers: Default::default(), rest: Vec::new() };
+        for (key, yaml) in RULES {
+            policy = policy.top(key, yaml);
+        }
         let names = [("p0", "critical", 60), ("p1", "standard", 30), ("p2", "bulk", 10)];
         for (tier, queue, weight) in names {
             policy = policy
@@ -44,7 +47,7 @@ impl Policy {
     }
 
     pub fn to_yaml(&self) -> String {
-        let mut yaml = RULES.to_owned();
+        let mut yaml = String::new();
         for (key, value) in &self.rest {
             writeln!(yaml, "{key}: {value}").unwrap();
         }
@@ -65,9 +68,12 @@ fn set(keys: &mut Vec<(String, String)>, key: &str, yaml: &str) {
 }
 
 /// Types `payment`, `analytics` and all others are p0, p2 and p1.
-const RULES: &str = r#"type_from: [ "header:Tidegate-Type", "body:/type" ]
-rules:
-  - { name: critical work, when: { type: [payment, auth] }, tier: p0 }
-  - { name: bulk work, when: { type: [analytics, digest] }, tier: p2 }
-default_tier: p1
-"#;
+const RULES: [(&str, &str); 3] = [
+    ("type_from", "[ \"header:Tidegate-Type\", \"body:/type\" ]"),
+    (
+        "rules",
+        "[ { name: critical work, when: { type: [payment, auth] }, tier: p0 }, \
+         { name: bulk work, when: { type: [analytics, digest] }, tier: p2 } ]",
+    ),
+    ("default_tier", "p1"),
+];
