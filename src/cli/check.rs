@@ -16,7 +16,8 @@ pub(super) fn run(options: &Options, files: &[PathBuf]) -> ExitCode {
     let verdicts: Vec<Verdict> = if files.is_empty() {
         check_in_force(options)
     } else {
-        files.iter().map(|file| check_file(file, &options.sets)).collect()
+        // A configuration that is named beside the files is one of them.
+        options.config.iter().chain(files).map(|file| check_file(file, &options.sets)).collect()
     };
     // A reader who has gone away, as `head` does, changes nothing about the verdicts.
     let _ = verdicts.iter().try_for_each(|verdict| writeln!(io::stdout(), "{}", verdict.text));
@@ -120,7 +121,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   tidegate check policies/*.yaml                  these files, each as it stands
   tidegate check --config config/tidegate.yaml --set log.format=json
 
-Each fault is one line `file:line:column: key: message`. Exit code: 0 all good, 2 not.";
+Each fault is one line `file:line:column: key: message`. Exit code: 0 all good, 2 not.
+A file named is checked without the environment; --set goes into every configuration among them.";
 
 #[cfg(test)]
 mod tests {
