@@ -396,6 +396,15 @@ mod tests {
     }
 
     #[test]
+    fn workers_that_come_late_to_a_full_queue_are_not_taken_for_slow_ones() {
+        let mut readings = Readings::new();
+        readings.read(0, 1_000);
+        readings.read_many(600, 1_000, 0);
+        readings.read_many(2, 1_000, 100);
+        assert!(near(readings.drain.rate(), 1_000.0), "{:?}", readings.drain);
+    }
+
+    #[test]
     fn workers_that_are_gone_are_forgotten_in_minutes() {
         let mut readings = Readings::new();
         readings.read_many(50, 1_000, 100);

@@ -284,6 +284,10 @@ mod tests {
             assert!(millis > 20_000 || predicted == 300.0, "{millis}: {predicted}");
         }
         assert_eq!(predicted, 0.0);
+        assert_eq!(admitted(&mut regulator, Tier::P0, 400, at(21_000)), 400);
+        let mut readings = depths(0, 0, 0, 21_100);
+        readings[Tier::P0] = reading(400, 400, 21_100);
+        assert_eq!(regulator.tick(readings, at(21_100))[Tier::P0].predicted_depth, 400.0);
     }
 
     #[test]

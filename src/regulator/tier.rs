@@ -258,7 +258,7 @@ fn law_opening(
 
 /// The opening without a signal: what the policy says, from what was known last.
 fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) -> Opening {
-    let (hold, _) = bounded(Rate::saturating(drain.modelled()), settings.rate);
+    let (hold, _) = bounded(Rate::saturating(drain.rate()), settings.rate);
     let at = |rate: Rate| {
         let burst = rate.jobs_per_second() * settings.rate.burst.as_secs_f64();
         Opening { rate, burst, paced_from: 0.0, ..law }
