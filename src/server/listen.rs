@@ -129,8 +129,9 @@ fn http(limits: &Limits) -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MOST_BUFFERED)
-        // Answers to requests sent in one go leave in one go.
-        .pipeline_flush(true)
+        // Gathering the answers to pipelined requests would keep an answer back for as long as any byte of the
+        // client's is unread: a stray line end, half of the next request.
+        .pipeline_flush(false)
         // A client that has closed its side is gone: its long poll must not be given jobs.
         .half_close(false);
     http

@@ -14,6 +14,7 @@ mod bad_files;
 mod bad_input;
 mod batches;
 mod closed_loop;
+mod connections;
 mod dead_letters;
 mod first_light;
 mod leasing;
