@@ -19,7 +19,7 @@ test: ## everything that must hold: format, unit tests, architecture, the progra
 	@scripts/need cc cargo
 	cargo fmt --check
 	cargo test --locked --doc --quiet
-	cargo test --locked --no-fail-fast --lib --bins --examples --tests
+	cargo test --locked --no-fail-fast --lib --bins --tests
 
 lint: lint-code lint-dependencies ## format, clippy, dependencies (licences, bans, sources, advisories)
 
@@ -35,7 +35,7 @@ lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisorie
 
 bench: ## micro benchmarks, then requests/s side by side with a bare axum server (ROUNDS=5 SECONDS_EACH=5)
 	@scripts/need cc cargo wrk curl
-	cargo bench --locked
+	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
 
 load-test: ## a flash sale with k6 against a gateway of its own (about 80 s)

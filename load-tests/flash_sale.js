@@ -74,7 +74,7 @@ function sale(tier) {
       { target: calm, duration: '0s' },
       { target: calm, duration: `${AFTER_SECONDS}s` },
     ],
-    preAllocatedVUs: Math.ceil(rush / 10),
+    preAllocatedVUs: Math.ceil(rush / 5),
     maxVUs: rush,
   };
 }

@@ -190,21 +190,23 @@ fn one_dice(tree: &[Source]) -> Vec<Fault> {
     })
 }
 
-/// Only `server/problem.rs` turns a failure into a status code; elsewhere only success is named.
+/// Only `server/problem/` turns a failure into a status code; elsewhere only success is named.
 fn one_map_to_http(tree: &[Source]) -> Vec<Fault> {
-    faults_in_code(tree, "src/server/problem.rs", |path| {
+    faults_in_code(tree, "src/server/problem/", |path| {
         let (kind, constant) = match path.segments.as_slice() {
             [.., kind, constant] => (kind, constant),
             _ => return None,
         };
         let failure = kind == "StatusCode" && !SUCCESS.contains(&constant.as_str());
-        failure.then(|| format!("`StatusCode::{constant}`: only server/problem.rs maps failures to HTTP"))
+        failure.then(|| format!("`StatusCode::{constant}`: only server/problem maps failures to HTTP"))
     })
 }
 
 fn faults_in_code(tree: &[Source], home: &str, reason: impl Fn(&CodePath) -> Option<String>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for source in tree.iter().filter(|source| source.path.starts_with("src/") && source.path != home) {
+    for source in
+        tree.iter().filter(|source| source.path.starts_with("src/") && !source.path.starts_with(home))
+    {
         for path in source.paths().iter().filter(|path| !path.in_test) {
             faults.extend(reason(path).map(|reason| fault(source, path.line, reason)));
         }
@@ -372,7 +374,7 @@ fn only_the_problem_maps_failures_to_http() {
     expect(one_map_to_http, "src/server/ingest.rs", "let a = 'x';\n\n StatusCode::NOT_FOUND", 3);
     expect(one_map_to_http, "src/server/ingest.rs", "http::StatusCode::from_u16(503)", 1);
     expect(one_map_to_http, "src/server/ingest.rs", "StatusCode::ACCEPTED", 0);
-    expect(one_map_to_http, "src/server/problem.rs", "StatusCode::NOT_FOUND", 0);
+    expect(one_map_to_http, "src/server/problem/mod.rs", "StatusCode::NOT_FOUND", 0);
 }
 
 #[test]
