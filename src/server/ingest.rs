@@ -163,3 +163,163 @@ struct ReceiptBody<'a> {
 }
 
 const CLOUDEVENTS: &str = "application/cloudevents";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::DEFAULT_DOCUMENT;
+    use crate::queue::error::StoreError;
+    use crate::runtime::lifecycle::Phase;
+    use crate::server::access::Access;
+    use crate::server::ingest_router;
+    use crate::server::limits::Limits;
+    use crate::server::testing::{Desk, LIMITS, chunks, send};
+
+    #[tokio::test]
+    async fn a_stored_job_gets_a_receipt_with_its_tiers_allowance() {
+        let desk = Desk::usual();
+        let fields = [
+            ("tidegate-type", "payment"),
+            ("content-type", "text/plain"),
+            ("tidegate-ordering-key", "k"),
+            ("tidegate-expires-in", "60"),
+            ("ce-id", "7"),
+        ];
+        let answer = desk.post("/v1/jobs", &fields, "\u{0}raw").await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let lease = desk.leased().await.remove(0);
+        let expected = format!(
+            r#"{{"id":"{}","tier":"p0","queue":"jobs:critical","durability":"disk","depth":1,"duplicate":false}}"#,
+            lease.job.id
+        );
+        assert_eq!(answer.text, expected);
+        assert_eq!(answer.header("tidegate-tier"), Some("p0"));
+        assert!(answer.header("ratelimit-policy").unwrap().starts_with("\"p0\";q="));
+        assert_eq!(&lease.job.payload[..], b"\0raw");
+        assert_eq!(lease.job.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(lease.job.ordering_key.as_deref(), Some("k"));
+        assert_eq!(lease.job.job_type.as_deref(), Some("payment"));
+        assert_eq!(&*lease.job.tenant, "anonymous");
+        let lifetime = lease.job.expires_at.unwrap().since(lease.job.accepted_at);
+        assert_eq!(lifetime, Duration::from_secs(60));
+        assert_eq!(lease.job.headers, [("ce-id".into(), "7".into())]);
+        assert_eq!(desk.counts(), [1.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[tokio::test]
+    async fn a_shut_tier_refuses_before_the_body_is_read() {
+        let desk = Desk::usual();
+        desk.sees_depth(Tier::P2, 600_000);
+        let never_ending = chunks(&["{"], false);
+        let answer = desk.post("/v1/jobs", &[("tidegate-type", "digest")], never_ending).await;
+        assert_eq!(answer.code(), (429, "shed".to_owned()));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("tidegate-tier"), Some("p2"));
+        let pause = answer.header("retry-after").unwrap();
+        assert!(answer.header("ratelimit").unwrap().ends_with(&format!("r=0;t={pause}")));
+        assert_eq!(desk.metric("tidegate_jobs_refused_total", "code=\"shed\",tier=\"p2\""), 1.0);
+        assert_eq!(desk.counts(), [1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_refused_whether_declared_or_not() {
+        let desk = Desk::usual();
+        let declared = desk.post("/v1/jobs", &[("content-length", "1001")], chunks(&[], false)).await;
+        assert_eq!(declared.code(), (413, "too_large".to_owned()));
+        let long: &'static str = "x".repeat(600).leak();
+        let streamed = desk.post("/v1/jobs", &[], chunks(&[long, long], false)).await;
+        assert_eq!(streamed.code(), (413, "too_large".to_owned()));
+        let just_fits = desk.post("/v1/jobs", &[], chunks(&[long, &long[..400]], true)).await;
+        assert_eq!(just_fits.status, 202);
+        assert_eq!(desk.leased().await[0].job.payload.len(), 1_000);
+        assert_eq!(desk.counts(), [3.0, 1.0, 0.0, 2.0]);
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_is_told_so() {
+        let desk = Desk::usual();
+        let answer = desk.post("/v1/jobs", &[], chunks(&["{"], false)).await;
+        assert_eq!(answer.code(), (408, "request_timeout".to_owned()));
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(desk.counts(), [1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[tokio::test]
+    async fn bodies_beyond_the_memory_budget_are_refused_and_bulk_first() {
+        let desk = Desk::usual();
+        let ingest = Ingest::new(
+            desk.gateway.clone(),
+            Limits { max_in_flight_bytes: 800, ..LIMITS },
+            Access { anonymous_submits: true, anonymous_leases: true },
+        );
+        let router = ingest_router(ingest);
+        let body: &'static str = "x".repeat(750).leak();
+        let sent = async |job_type| {
+            let fields = [("tidegate-type", job_type), ("content-length", "750")];
+            send(&router, "POST", "/v1/jobs", &fields, body.into()).await
+        };
+        let bulk = sent("digest").await;
+        assert_eq!(bulk.code(), (503, "overloaded".to_owned()));
+        assert_eq!(bulk.header("retry-after"), Some("1"));
+        assert_eq!(sent("payment").await.status, 202);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_built_yet_is_refused_and_not_ignored() {
+        let desk = Desk::usual();
+        let cases = [
+            ("idempotency-key", "k", 400, "invalid_idempotency_key"),
+            ("content-encoding", "gzip", 415, "unsupported_media_type"),
+            ("content-type", "application/cloudevents+json; charset=utf-8", 415, "unsupported_media_type"),
+            ("content-type", "Application/CloudEvents-Batch+json", 415, "unsupported_media_type"),
+        ];
+        for (name, value, status, code) in cases {
+            let answer = desk.post("/v1/jobs", &[(name, value)], "{}").await;
+            assert_eq!(answer.code(), (status, code.to_owned()), "{name}: {value}");
+            assert!(answer.json()["detail"].as_str().unwrap().contains("not available yet"));
+        }
+        assert_eq!(desk.counts(), [4.0, 0.0, 0.0, 4.0]);
+    }
+
+    #[tokio::test]
+    async fn a_draining_gateway_takes_no_job() {
+        let desk = Desk::usual();
+        desk.gateway.lifecycle.advance(Phase::Draining);
+        let answer = desk.post("/v1/jobs", &[], "{}").await;
+        assert_eq!(answer.code(), (503, "draining".to_owned()));
+        assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("1"), Some("close")));
+        assert_eq!(desk.counts(), [1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[tokio::test]
+    async fn each_failure_of_the_queue_has_its_answer() {
+        let unavailable = StoreError::Unavailable { detail: "disk full".to_owned() };
+        let full = StoreError::Full { detail: "20 GiB".to_owned() };
+        let cases = [
+            (Some(unavailable), 503, "backend_unavailable", "not_stored"),
+            (Some(full), 429, "queue_full", "not_stored"),
+            (Some(StoreError::Overloaded), 503, "overloaded", "not_stored"),
+            (Some(StoreError::Closed), 503, "draining", "not_stored"),
+            (None, 504, "outcome_unknown", "unknown"),
+        ];
+        for (failure, status, code, outcome) in cases {
+            let desk = Desk::failing(failure);
+            let answer = desk.post("/v1/jobs", &[], "{}").await;
+            assert_eq!(answer.code(), (status, code.to_owned()));
+            let document = answer.json();
+            assert_eq!((&document["outcome"], &document["tier"]), (&outcome.into(), &"p1".into()));
+            assert_eq!(answer.header("retry-after").is_some(), status != 504);
+            assert_eq!(desk.counts(), [1.0, 0.0, 1.0, 0.0], "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tier_that_requires_more_than_the_queue_gives_is_unavailable() {
+        let queue = "queue: \"jobs:standard\"";
+        let policy = DEFAULT_DOCUMENT.replace(queue, &format!("{queue}\n    require: replicated"));
+        let desk = Desk::with(&policy);
+        let answer = desk.post("/v1/jobs", &[("tidegate-type", "x")], chunks(&[], false)).await;
+        assert_eq!(answer.code(), (503, "backend_unavailable".to_owned()));
+        assert_eq!(desk.post("/v1/jobs", &[("tidegate-type", "payment")], "{}").await.status, 202);
+    }
+}

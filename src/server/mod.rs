@@ -27,9 +27,13 @@ pub mod job_head;
 pub mod leases;
 pub mod limits;
 pub mod listen;
+#[cfg(test)]
+mod listen_tests;
 pub mod pause;
 pub mod problem;
 pub mod state;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

@@ -4,6 +4,8 @@ pub mod dead_letters;
 pub mod guard;
 mod selection;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

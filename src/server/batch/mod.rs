@@ -4,6 +4,8 @@ mod array;
 mod ndjson;
 mod stage;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

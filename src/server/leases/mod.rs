@@ -2,6 +2,8 @@
 
 pub(super) mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -262,3 +262,6 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Header fields of a refusal, the date included.
 const HEADERS: usize = 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Real connections against the accept loop: what a client's socket sees.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::domain::tier::Tier;
+use crate::runtime::lifecycle::Phase;
+use crate::server::limits::Limits;
+use crate::server::listen::serve;
+use crate::server::testing::{Desk, LIMITS};
+
+struct Open {
+    desk: Desk,
+    address: std::net::SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+async fn open(limits: Limits) -> Open {
+    let desk = Desk::usual();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (router, lifecycle, in_flight) =
+        (desk.ingest.clone(), desk.gateway.lifecycle.clone(), desk.gateway.in_flight.clone());
+    let serving = tokio::spawn(async move { serve(listener, router, &limits, lifecycle, in_flight).await });
+    Open { desk, address, serving }
+}
+
+impl Open {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+/// Reads until the text ends so, or the peer closes.
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = Vec::new();
+    let reading = async {
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&text).ends_with(end) {
+            match stream.read(&mut buffer).await.unwrap() {
+                0 => break,
+                read => text.extend_from_slice(&buffer[..read]),
+            }
+        }
+    };
+    timeout(Duration::from_secs(10), reading).await.expect("an answer");
+    String::from_utf8(text).unwrap()
+}
+
+const SHUT_JOB: &str = "POST /v1/jobs HTTP/1.1\r\nhost: t\r\ntidegate-type: digest\r\n";
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order_on_one_connection() {
+    let open = open(LIMITS).await;
+    let mut stream = open.connect().await;
+    let job = "POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{}";
+    let last = "POST /v1/jobs HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(format!("{job}{job}{last}").as_bytes()).await.unwrap();
+    let answers = read_until(&mut stream, "never").await;
+    assert_eq!(answers.matches("HTTP/1.1 202 Accepted").count(), 3, "{answers}");
+    assert!(answers.find("\"depth\":1,").unwrap() < answers.find("\"depth\":3,").unwrap());
+}
+
+#[tokio::test]
+async fn an_old_client_gets_one_answer_and_a_close() {
+    let open = open(LIMITS).await;
+    let mut stream = open.connect().await;
+    stream.write_all(b"POST /v1/jobs HTTP/1.0\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+    assert!(read_until(&mut stream, "never").await.contains("202 Accepted"));
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_is_one_answer_and_a_close() {
+    let open = open(LIMITS).await;
+    let mut stream = open.connect().await;
+    let hidden = "POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\n\r\nhidden";
+    let request = "POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    stream.write_all(format!("{request}{hidden}").as_bytes()).await.unwrap();
+    let answers = read_until(&mut stream, "never").await;
+    assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
+    assert!(open.desk.leased().await.iter().all(|lease| lease.job.payload != "hidden"));
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending_and_the_connection_lives_on() {
+    let open = open(LIMITS).await;
+    open.desk.sees_depth(Tier::P2, 600_000);
+    let mut stream = open.connect().await;
+    stream.write_all(format!("{SHUT_JOB}content-length: 900\r\n\r\n").as_bytes()).await.unwrap();
+    let refusal = read_until(&mut stream, "}").await;
+    assert!(refusal.starts_with("HTTP/1.1 429"), "{refusal}");
+    stream.write_all(&[b'x'; 900]).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, "ok\n").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_refused_without_leave() {
+    let open = open(LIMITS).await;
+    open.desk.sees_depth(Tier::P2, 600_000);
+    let mut stream = open.connect().await;
+    let head = format!("{SHUT_JOB}expect: 100-continue\r\ncontent-length: 900\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let refusal = read_until(&mut stream, "never").await;
+    assert!(refusal.starts_with("HTTP/1.1 429"), "{refusal}");
+
+    let mut stream = open.connect().await;
+    let head = "POST /v1/jobs HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_until(&mut stream, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"{}").await.unwrap();
+    assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 202"));
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let open = open(Limits { header_timeout: Duration::from_millis(100), ..LIMITS }).await;
+    let mut stream = open.connect().await;
+    stream.write_all(b"POST /v1/jobs HTTP/1.1\r\nhost").await.unwrap();
+    let answer = read_until(&mut stream, "never").await;
+    assert!(answer.is_empty() || answer.contains(" 408 "), "{answer}");
+}
+
+#[tokio::test]
+async fn further_connections_wait_for_a_free_slot() {
+    let open = open(Limits { max_connections: 1, ..LIMITS }).await;
+    let first = open.connect().await;
+    let mut second = open.connect().await;
+    second.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    let mut buffer = [0; 16];
+    assert!(
+        timeout(Duration::from_millis(100), second.read(&mut buffer)).await.is_err(),
+        "no slot, no answer"
+    );
+    drop(first);
+    assert!(read_until(&mut second, "ok\n").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_answers_what_is_under_way_and_closes_the_idle() {
+    let open = open(Limits { request_timeout: Duration::from_secs(10), ..LIMITS }).await;
+    let mut idle = open.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    read_until(&mut idle, "ok\n").await;
+    let mut busy = open.connect().await;
+    busy.write_all(b"POST /v1/jobs HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut busy, "\r\n\r\n").await;
+
+    open.desk.gateway.lifecycle.advance(Phase::Draining);
+    idle.write_all(b"POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+    let refused = read_until(&mut idle, "never").await;
+    assert!(
+        refused.starts_with("HTTP/1.1 503") && refused.contains("\r\nconnection: close\r\n"),
+        "{refused}"
+    );
+    let mut late = open.connect().await;
+    late.write_all(b"GET /readyz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut late, "}").await.starts_with("HTTP/1.1 503"), "the door is open to say so");
+
+    busy.write_all(b"last").await.unwrap();
+    assert!(read_until(&mut busy, "}").await.starts_with("HTTP/1.1 202"));
+    open.desk.gateway.in_flight.all_answered().await;
+    open.desk.gateway.lifecycle.advance(Phase::Stopped);
+    assert_eq!(read_until(&mut busy, "never").await, "", "closed");
+    timeout(Duration::from_secs(5), open.serving).await.expect("every connection is closed").unwrap();
+    assert!(TcpStream::connect(open.address).await.is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn a_connection_that_never_ends_is_cut_off_at_the_end() {
+    let open = open(Limits { request_timeout: Duration::from_secs(60), ..LIMITS }).await;
+    let mut stuck = open.connect().await;
+    stuck.write_all(b"POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\n12").await.unwrap();
+    let mut idle = open.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    read_until(&mut idle, "ok\n").await;
+    open.desk.gateway.lifecycle.advance(Phase::Stopped);
+    timeout(Duration::from_secs(5), open.serving).await.expect("every connection is closed").unwrap();
+    assert_eq!(read_until(&mut stuck, "never").await, "");
+    assert_eq!(open.desk.gateway.in_flight.count(), 0);
+}

@@ -1,0 +1,288 @@
+//! A gateway for tests: the real policy, law and embedded queue, or a queue that fails as told.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::clock::Clock;
+use crate::domain::backlog::{Backlog, Reading};
+use crate::domain::job::{Job, JobId};
+use crate::domain::tier::{Tier, TierMap, TierSet};
+use crate::domain::totals::Totals;
+use crate::policy::compile::compile;
+use crate::policy::{DEFAULT_DOCUMENT, Policy};
+use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
+use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::embedded::lease::{Lease, LeaseRequest};
+use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+use crate::queue::error::{QueueError, StoreError};
+use crate::queue::{BoxFuture, Durability, JobQueue, Storing, StoringAnswer};
+use crate::regulator::Regulator;
+use crate::runtime::admission::Admission;
+use crate::runtime::forward::Forward;
+use crate::runtime::gateway::Gateway;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::server::access::Access;
+use crate::server::admin::guard::Guard;
+use crate::server::admin::{Admin, admin_router};
+use crate::server::ingest_router;
+use crate::server::limits::Limits;
+use crate::server::state::Ingest;
+use crate::telemetry::metrics::Metrics;
+
+/// The bounds of the tests' gateways.
+pub const LIMITS: Limits = Limits {
+    max_job_bytes: 1_000,
+    max_batch_bytes: 4_000,
+    max_batch_jobs: 10,
+    max_connections: 8,
+    max_in_flight_bytes: 16_000,
+    request_timeout: Duration::from_millis(300),
+    header_timeout: Duration::from_secs(5),
+};
+
+/// A gateway with its routers; its queue lives in a scratch folder.
+pub struct Desk {
+    pub gateway: Gateway,
+    pub ingest: Router,
+    pub admin: Router,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Desk {
+    /// The embedded queue under the built-in policy.
+    pub fn usual() -> Desk {
+        Desk::with(DEFAULT_DOCUMENT)
+    }
+
+    /// The embedded queue under this policy.
+    pub fn with(policy: &str) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::start();
+        let policy = compile(policy, "test").unwrap().policy;
+        let settings = EmbeddedSettings {
+            path: folder.path().join("queue.db"),
+            durability: EmbeddedDurability::Disk,
+            max_bytes: 1 << 30,
+        };
+        let rules = TierMap::from_fn(|tier| {
+            let tier = &policy.tiers[tier];
+            TierRules { weight: tier.weight, retry: tier.retry, ordering: tier.ordering }
+        });
+        let queue = Arc::new(EmbeddedQueue::open(&settings, rules, clock).unwrap());
+        Desk::on(queue.clone(), Some(queue), policy, clock, folder)
+    }
+
+    /// A queue that fails so.
+    pub fn failing(failure: Option<StoreError>) -> Desk {
+        let queue = Arc::new(Failing(failure, Mutex::default()));
+        let policy = compile(DEFAULT_DOCUMENT, "test").unwrap().policy;
+        Desk::on(queue, None, policy, Clock::start(), tempfile::tempdir().unwrap())
+    }
+
+    fn on(
+        queue: Arc<dyn JobQueue>,
+        leases: Option<Arc<EmbeddedQueue>>,
+        policy: Policy,
+        clock: Clock,
+        folder: TempDir,
+    ) -> Desk {
+        let metrics = Arc::new(Metrics::new(true).unwrap());
+        let regulator = Regulator::new(&policy.regulator, 1, clock.now());
+        let gateway = Gateway {
+            clock,
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+            admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
+            forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
+            queue,
+            leases,
+            lifecycle: Lifecycle::starting(),
+            in_flight: InFlight::none(),
+            metrics,
+        };
+        gateway.lifecycle.advance(Phase::Running);
+        let access = Access { anonymous_submits: true, anonymous_leases: true };
+        let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new());
+        Desk {
+            ingest: ingest_router(Ingest::new(gateway.clone(), LIMITS, access)),
+            admin: admin_router(Admin::new(gateway.clone(), LIMITS, guard)),
+            gateway,
+            _folder: folder,
+        }
+    }
+
+    /// The law sees this depth of a tier.
+    pub fn sees_depth(&self, tier: Tier, depth: u64) {
+        let readings = TierMap::from_fn(|each| {
+            let waiting = if each == tier { depth } else { 0 };
+            let backlog = Backlog { waiting, ..Backlog::default() };
+            Some(Reading { backlog, taken: self.gateway.clock.now(), ..Reading::default() })
+        });
+        self.gateway.admission.tick(readings);
+    }
+
+    /// Posts to the ingest listener.
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        send(&self.ingest, "POST", path, fields, body.into()).await
+    }
+
+    /// Asks the admin listener.
+    pub async fn admin(&self, method: &str, path: &str, body: &str) -> Answer {
+        send(&self.admin, method, path, &[("host", "localhost")], Body::from(body.to_owned())).await
+    }
+
+    /// Every job in the queue.
+    pub async fn leased(&self) -> Vec<Lease> {
+        let tiers = Tier::ALL.into_iter().fold(TierSet::EMPTY, TierSet::with);
+        let request =
+            LeaseRequest { max: 1_000, period: Duration::from_secs(60), wait: Duration::ZERO, tiers };
+        self.gateway.leases.as_ref().unwrap().lease(request).await.unwrap()
+    }
+
+    /// The sum of a metric's samples whose labels contain this text.
+    pub fn metric(&self, name: &str, labels: &str) -> f64 {
+        let scrape = self.gateway.scrape().unwrap();
+        let samples = scrape.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Received, admitted, refused and invalid jobs, as counted.
+    pub fn counts(&self) -> [f64; 4] {
+        ["received", "admitted", "refused", "invalid"]
+            .map(|what| self.metric(&format!("tidegate_jobs_{what}_total"), ""))
+    }
+}
+
+/// Sends one request to a router.
+pub async fn send(router: &Router, method: &str, path: &str, fields: &[(&str, &str)], body: Body) -> Answer {
+    let request =
+        fields.iter().fold(Request::builder().method(method).uri(path), |request, (name, value)| {
+            request.header(*name, *value)
+        });
+    Answer::of(router.clone().oneshot(request.body(body).unwrap()).await.unwrap()).await
+}
+
+impl Answer {
+    async fn of(response: Response) -> Answer {
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    /// A field of the head.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Status and code.
+    pub fn code(&self) -> (u16, String) {
+        (self.status.as_u16(), self.json()["code"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// A body of these chunks without a declared length; one that does not end stays open after them.
+pub fn chunks(chunks: &[&'static str], ends: bool) -> Body {
+    Body::new(Chunks { rest: chunks.iter().copied().collect(), ends })
+}
+
+struct Chunks {
+    rest: VecDeque<&'static str>,
+    ends: bool,
+}
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.rest.pop_front() {
+            Some(chunk) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(chunk.as_bytes()))))),
+            None if self.ends => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A queue that refuses every job so, or, without a failure, never says what became of it.
+struct Failing(Option<StoreError>, Mutex<Vec<StoringAnswer>>);
+
+impl JobQueue for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Disk
+    }
+
+    fn enqueue(&self, _tier: Tier, _jobs: Vec<Job>) -> Result<Storing, StoreError> {
+        let (answer, storing) = Storing::channel();
+        match &self.0 {
+            Some(error) => drop(answer.send(Err(error.clone()))),
+            None => self.1.lock().unwrap().push(answer),
+        }
+        Ok(storing)
+    }
+
+    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
+        Box::pin(async { Err(QueueError::Closed) })
+    }
+
+    fn totals(&self) -> TierMap<Totals> {
+        TierMap::default()
+    }
+
+    fn check_own_disk(&self) -> Result<(), QueueError> {
+        Err(QueueError::Unavailable { detail: "disk full".to_owned() })
+    }
+
+    fn dead_letters(&self, _query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
+        Box::pin(async { Err(QueueError::Closed) })
+    }
+
+    fn dead_letter(&self, _id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        Box::pin(async { Err(QueueError::Closed) })
+    }
+
+    fn replay(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
+        Box::pin(async { Err(QueueError::Closed) })
+    }
+
+    fn purge(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
+        Box::pin(async { Err(QueueError::Closed) })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
