@@ -41,6 +41,12 @@ async fn beyond_its_target_a_tier_is_throttled_and_told_when_to_return() {
     let labels = [("tier", "p1"), ("code", "throttled")];
     assert_eq!(scrape.count("tidegate_jobs_refused_total", &labels), refused);
     assert_eq!(scrape.observations("tidegate_retry_after_seconds", &[("tier", "p1")]), refused as f64);
+    let status = gateway.status().await["tiers"]["p1"].take();
+    assert_eq!(
+        (&status["admitted"], &status["throttled"], &status["shed"]),
+        (&json!(admitted), &json!(refused), &json!(0))
+    );
+    assert_eq!(status["latency_seconds"]["count"], admitted + refused, "{status}");
     gateway.finish().await;
 }
 

@@ -13,7 +13,9 @@ async fn pipelined_requests_are_answered_in_order() {
     let gateway = Setup::with(&Policy::calm()).start().await;
     let mut connection = Raw::connect(gateway.ingest.address()).await;
     let health = "GET /healthz HTTP/1.1\r\nhost: tidegate\r\n\r\n";
-    connection.send([JOB, health, JOB, "GET /nowhere HTTP/1.1\r\nhost: tidegate\r\n\r\n", JOB].concat()).await;
+    connection
+        .send([JOB, health, JOB, "GET /nowhere HTTP/1.1\r\nhost: tidegate\r\n\r\n", JOB].concat())
+        .await;
     for status in [202, 200, 202, 404, 202] {
         assert_eq!(answer(&mut connection).await, Some(status));
     }
@@ -65,7 +67,9 @@ async fn a_refused_body_costs_its_client_neither_the_answer_nor_the_connection()
     let gateway = Setup::with(&Policy::calm()).set("limits.max_job_bytes", "16KiB").start().await;
     let mut connection = Raw::connect(gateway.ingest.address()).await;
     let body = "x".repeat(20_000);
-    connection.send(format!("POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 20000\r\n\r\n{body}")).await;
+    connection
+        .send(format!("POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 20000\r\n\r\n{body}"))
+        .await;
     assert_eq!(answer(&mut connection).await, Some(413));
     gateway.tally.job(413);
     connection.send(JOB).await;

@@ -18,5 +18,6 @@ mod connections;
 mod dead_letters;
 mod first_light;
 mod leasing;
+mod protection;
 mod receipts_survive_kill;
 mod stopping;
