@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::jobs::type_of;
 use crate::support::policy::Policy;
+use crate::support::poll::until;
 
 /// Jobs per second that the workers do, all tiers together.
 const WORKERS: f64 = 100.0;
@@ -67,6 +68,56 @@ async fn a_flood_of_bulk_is_held_at_its_target_while_workers_stay_busy_and_criti
         "drain {drain}/s learned of workers that do about 80 bulk jobs/s"
     );
     assert!(p99 < Duration::from_millis(750), "critical work waited {p99:?}");
+    Arc::into_inner(gateway).expect("nobody else holds it").finish().await;
+}
+
+/// A crowd larger than six seconds of work arrives within one; everybody comes back exactly when told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_returns_when_told_is_served_with_few_requests_and_without_idle_workers() {
+    const CROWD: u64 = 600;
+    let policy = Policy::calm().tier("p1", "target", "{ depth: 200 }");
+    let gateway = Arc::new(Setup::with(&policy).start().await);
+    let sale = Arc::new(Sale::default());
+    let post = async |gateway: &Gateway| gateway.post("{}", &[("tidegate-type", type_of("p1"))]).await;
+
+    // The gateway has seen its workers busy.
+    while post(&gateway).await.status == 202 {}
+    let worker = tokio::spawn(work(gateway.clone(), sale.clone()));
+    until("the drain is known", Duration::from_secs(20), async || {
+        let drain = gateway.metrics().await.sum("tidegate_drain_rate", &[("tier", "p1")]);
+        (drain > 0.7 * WORKERS).then_some(())
+    })
+    .await;
+
+    let started = Instant::now();
+    let clients: Vec<_> = (0..CROWD)
+        .map(|number| {
+            let gateway = gateway.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1).mul_f64(number as f64 / CROWD as f64)).await;
+                let mut requests = 1;
+                loop {
+                    let answer = gateway.post("{}", &[("tidegate-type", type_of("p1"))]).await;
+                    if answer.status == 202 {
+                        return requests;
+                    }
+                    requests += 1;
+                    tokio::time::sleep(answer.problem(429, "throttled").retry_after.unwrap()).await;
+                }
+            })
+        })
+        .collect();
+    let mut requests = 0;
+    for client in clients {
+        requests += client.await.unwrap();
+    }
+    let took = started.elapsed();
+    sale.over.store(true, Ordering::Relaxed);
+    worker.await.unwrap();
+    let per_job = f64::from(requests) / CROWD as f64;
+    println!("{CROWD} clients served in {took:?} with {per_job:.2} requests per job");
+    assert!(per_job < 3.0, "{per_job} requests per job");
+    assert!(took < Duration::from_secs(18), "the last client was served after {took:?}, six seconds of work");
     Arc::into_inner(gateway).expect("nobody else holds it").finish().await;
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::answer::Answer;
 use crate::support::command::tidegate;
-use crate::support::gateway::{Setup, free_port};
+use crate::support::gateway::{Gateway, Setup, free_port};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
 use crate::support::raw::Raw;
@@ -39,24 +40,17 @@ async fn bodies_beyond_the_memory_for_them_are_refused_and_critical_work_still_f
     let gateway =
         setup.set("limits.max_job_bytes", "100KB").set("limits.request_timeout", "30s").start().await;
     let mut held = Vec::new();
-    let problem = loop {
-        assert!(held.len() < 10, "ten bodies of 90 kB fit into 400 kB");
-        let mut raw = Raw::connect(gateway.ingest.address()).await;
-        let head =
-            "POST /v1/jobs HTTP/1.1\r\nhost: t\r\ntidegate-type: analytics\r\ncontent-length: 90000\r\n";
-        raw.send(format!("{head}expect: 100-continue\r\n\r\n")).await;
-        let answer = raw.answer().await.expect("an answer");
-        if answer.status != 100 {
-            break answer;
-        }
-        raw.send("half of it").await;
-        held.push(raw);
-    };
+    let problem = hold(&gateway, "analytics", 90_000, &mut held).await;
     gateway.tally.job(problem.status);
     problem.problem(503, "overloaded");
     assert!(!held.is_empty());
-    let critical = gateway.post(&"x".repeat(50_000), &[("tidegate-type", "payment")]).await;
+    let critical = gateway.post(&"x".repeat(30_000), &[("tidegate-type", "payment")]).await;
     assert_eq!(critical.receipt().tier, "p0", "bulk leaves room for critical work");
+
+    // Critical work has its bound too.
+    let problem = hold(&gateway, "payment", 30_000, &mut held).await;
+    gateway.tally.job(problem.status);
+    assert_eq!(problem.problem(503, "overloaded").tier, None);
 
     gateway.tally.open(held.len() as u64);
     drop(held);
@@ -103,6 +97,22 @@ async fn the_law_shows_its_terms() {
     );
     assert_eq!((&tier["target"], &tier["queue"]), (&json!(1000.0), &json!("jobs:standard")));
     gateway.finish().await;
+}
+
+/// Has requests of this length wait for the rest of their bodies until one is refused.
+async fn hold(gateway: &Gateway, job_type: &str, length: usize, held: &mut Vec<Raw>) -> Answer {
+    for _ in 0..20 {
+        let mut raw = Raw::connect(gateway.ingest.address()).await;
+        let head = format!("POST /v1/jobs HTTP/1.1\r\nhost: t\r\ntidegate-type: {job_type}\r\n");
+        raw.send(format!("{head}content-length: {length}\r\nexpect: 100-continue\r\n\r\n")).await;
+        let answer = raw.answer().await.expect("an answer");
+        if answer.status != 100 {
+            return answer;
+        }
+        raw.send("the beginning of it").await;
+        held.push(raw);
+    }
+    panic!("twenty bodies of {length} bytes fit into 400 kB");
 }
 
 /// Writes the file's format version; gives the one that was there.

@@ -98,6 +98,24 @@ async fn what_is_in_flight_is_answered() {
 }
 
 #[tokio::test]
+async fn a_batch_that_still_streams_is_ended_and_told_what_was_stored() {
+    let mut gateway = Setup::with(&Policy::calm()).start().await;
+    let mut slow = Raw::connect(gateway.ingest.address()).await;
+    let head = "POST /v1/jobs/batch HTTP/1.1\r\nhost: tidegate\r\ncontent-type: application/x-ndjson\r\n";
+    slow.send(format!("{head}content-length: 1000\r\n\r\n{{\"n\":0}}\n{{\"n\":1}}\n{{\"n\"")).await;
+    until("the whole lines are stored", PATIENCE, async || (gateway.depth(None).await == 2).then_some(()))
+        .await;
+    gateway.signal("TERM");
+    let answer = slow.answer().await.expect("an answer");
+    assert_eq!((answer.status, &answer.json()["ended"]), (207, &json!("draining")), "{answer:?}");
+    assert_eq!(answer.json()["accepted"], 2, "{answer:?}");
+    assert_eq!(gateway.ended(PATIENCE).await.code(), Some(0));
+    gateway.restart().await;
+    assert_eq!(gateway.drain().await.len(), 2);
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn workers_can_finish_their_jobs_while_it_drains() {
     let mut gateway = Setup::with(&Policy::calm()).set("shutdown.delay", "1s").start().await;
     gateway.accept("p1", "{}").await;
