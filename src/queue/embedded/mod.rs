@@ -21,6 +21,7 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -28,7 +29,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::sleep;
+use tokio::{join, select};
 
 use crate::clock::Clock;
 use crate::domain::backlog::Reading;
@@ -110,7 +112,7 @@ impl EmbeddedQueue {
     /// # Errors
     /// The storage failed or the queue is closed.
     pub async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>, QueueError> {
-        let deadline = Instant::now() + request.wait;
+        let mut waited = pin!(sleep(request.wait));
         let mut place = None;
         loop {
             let (jobs, loading) = self.take_or_join(&request, &mut place)?;
@@ -119,9 +121,11 @@ impl EmbeddedQueue {
             }
             let Some(place) = &place else { return Ok(Vec::new()) };
             // What is on its way from the disk is there already: who does not want to wait still gets it.
-            let patience = if loading { deadline.max(Instant::now() + LOAD_PATIENCE) } else { deadline };
-            if timeout_at(patience, place.notify.notified()).await.is_err() {
-                return Ok(Vec::new());
+            let least = if loading { LOAD_PATIENCE } else { Duration::ZERO };
+            select! {
+                biased;
+                () = place.notify.notified() => {}
+                _ = async { join!(waited.as_mut(), sleep(least)) } => return Ok(Vec::new()),
             }
         }
     }
