@@ -3,7 +3,9 @@
 # One round measures all three in turn, so that a machine that slows down slows all of them. wrk shares the machine
 # with the server under test, for all three alike. "cpu us" is the server's own CPU time per request: it hardly moves
 # when something else is busy on the machine.
-#   ROUNDS=5 SECONDS_EACH=5 load-tests/bench/run.sh
+#   ROUNDS=5 SECONDS_EACH=5 CONNECTIONS=64 load-tests/bench/run.sh
+# A connection has one job under way, and a job waits for the disk: with few connections the disk's latency decides
+# what can be stored, so it is printed too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=load-tests/gateway.sh
@@ -11,7 +13,7 @@ source load-tests/gateway.sh
 
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-5}
-connections=64
+connections=${CONNECTIONS:-64}
 results=$scratch/results
 
 cargo build --release --locked --bin tidegate --example bare_axum
@@ -30,6 +32,14 @@ drive() {
         tee -a "$results"
 }
 
+# Milliseconds that one synced write of a page takes here, in the mean of 200.
+sync_ms() {
+    local before=$EPOCHREALTIME
+    dd if=/dev/zero of="$scratch/sync" bs=8k count=200 oflag=dsync conv=notrunc status=none
+    awk -v before="$before" -v after="$EPOCHREALTIME" 'BEGIN { printf "%.2f", (after - before) * 1000 / 200 }'
+}
+
+echo "a synced write of 8 KiB to $scratch takes $(sync_ms) ms"
 printf '%-8s %10s %8s %8s %10s %10s %8s %10s\n' what requests/s p50_ms p99_ms requests refused broken cpu_us
 for _ in $(seq "$rounds"); do
     address=127.0.0.1:$(free_port)
