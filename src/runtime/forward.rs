@@ -112,3 +112,160 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::backlog::Reading;
+    use crate::domain::job::JobId;
+    use crate::domain::tier::{Tier, TierMap};
+    use crate::domain::time::Timestamp;
+    use crate::domain::totals::Totals;
+    use crate::domain::units::Cost;
+    use crate::policy::Policy;
+    use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
+    use crate::queue::error::QueueError;
+    use crate::queue::{BoxFuture, Durability, StoringAnswer};
+    use crate::regulator::Regulator;
+    use crate::runtime::admission::Admission;
+
+    const LATE: Duration = Duration::from_secs(5);
+    const STORED: Stored = Stored { durability: Durability::Disk, depth: 1 };
+
+    /// A queue that answers when the test says so: no real one can be held at the moment between.
+    #[derive(Default)]
+    struct Held(Mutex<Vec<StoringAnswer>>);
+
+    impl JobQueue for Held {
+        fn name(&self) -> &'static str {
+            "held"
+        }
+        fn durability(&self) -> Durability {
+            Durability::Disk
+        }
+        fn enqueue(&self, _tier: Tier, _jobs: Vec<Job>) -> Result<Storing, StoreError> {
+            let (answer, storing) = Storing::channel();
+            self.0.lock().unwrap().push(answer);
+            Ok(storing)
+        }
+        fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
+            Box::pin(async { Err(QueueError::Closed) })
+        }
+        fn totals(&self) -> TierMap<Totals> {
+            TierMap::default()
+        }
+        fn check_own_disk(&self) -> Result<(), QueueError> {
+            Ok(())
+        }
+        fn dead_letters(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
+            Box::pin(async { Err(QueueError::Closed) })
+        }
+        fn dead_letter(&self, _: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+            Box::pin(async { Err(QueueError::Closed) })
+        }
+        fn replay(&self, _: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
+            Box::pin(async { Err(QueueError::Closed) })
+        }
+        fn purge(&self, _: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
+            Box::pin(async { Err(QueueError::Closed) })
+        }
+        fn close(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    struct Bench {
+        queue: Arc<Held>,
+        metrics: Arc<Metrics>,
+        admission: Admission,
+        forward: Forward,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let (clock, _) = Clock::by_hand();
+            let metrics = Arc::new(Metrics::new(false).unwrap());
+            let queue = Arc::new(Held::default());
+            let regulator = Regulator::new(&Policy::default().regulator, 1, clock.now());
+            let admission = Admission::new(regulator, clock, Arc::clone(&metrics));
+            let forward = Forward::new(queue.clone(), Arc::clone(&metrics), clock);
+            Bench { queue, metrics, admission, forward }
+        }
+
+        fn permit(&self) -> Permit {
+            self.admission.admit(Tier::P1, Cost::jobs(10).unwrap()).unwrap()
+        }
+
+        /// Jobs that the gate would still let in.
+        fn room(&self) -> u64 {
+            self.admission.admit(Tier::P1, Cost::ONE).unwrap().limit().remaining
+        }
+
+        async fn answer(&self, answer: Result<Stored, StoreError>) {
+            let waiting = self.queue.0.lock().unwrap().pop().unwrap();
+            let _ = waiting.send(answer);
+            // The task that goes on waiting runs when this one lets it.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn jobs() -> Vec<Job> {
+        let at = Timestamp::from_millis(1);
+        let job = |number| Job {
+            id: JobId::new(at, [number; 10]),
+            tier: Tier::P1,
+            tenant: Arc::from("anonymous"),
+            job_type: None,
+            ordering_key: None,
+            content_type: None,
+            accepted_at: at,
+            expires_at: None,
+            headers: Vec::new(),
+            payload: Bytes::new(),
+        };
+        (0..4).map(job).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jobs_of_a_client_that_hung_up_are_counted_when_they_are_stored() {
+        let bench = Bench::new();
+        let hung_up = timeout(Duration::ZERO, bench.forward.store(bench.permit(), jobs(), LATE)).await;
+        assert!(hung_up.is_err());
+        assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
+        bench.answer(Ok(STORED)).await;
+        assert_eq!(bench.metrics.counts(Tier::P1).admitted, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jobs_stored_after_the_deadline_are_late_and_not_admitted() {
+        let bench = Bench::new();
+        let answer = bench.forward.store(bench.permit(), jobs(), LATE).await;
+        assert_eq!(answer, Err(StoreError::Unknown));
+        bench.answer(Ok(STORED)).await;
+        assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
+        assert_eq!(bench.metrics.counts(Tier::P1).stored_late, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_stored_is_given_back_to_the_gate_and_what_may_be_is_not() {
+        let bench = Bench::new();
+        let before = bench.room();
+        for (answer, taken) in [(Err(StoreError::Closed), 0), (Ok(STORED), 4), (Err(StoreError::Unknown), 8)]
+        {
+            let storing = tokio::spawn({
+                let (forward, permit) = (bench.forward.clone(), bench.permit());
+                async move { forward.store(permit, jobs(), LATE).await }
+            });
+            tokio::task::yield_now().await;
+            bench.answer(answer.clone()).await;
+            assert_eq!(storing.await.unwrap(), answer);
+            assert_eq!(before - bench.room(), taken, "after {answer:?}");
+        }
+    }
+}

@@ -44,6 +44,8 @@ pub enum MetricsError {
 pub struct Counts {
     /// Stored and receipted.
     pub admitted: u64,
+    /// Stored after a 504.
+    pub stored_late: u64,
     /// Refused for rate or window.
     pub throttled: u64,
     /// Refused by a threshold.
@@ -133,6 +135,7 @@ impl Metrics {
         let refused = |code: Code| self.refused.with_label_values(&[tier.as_str(), code.as_str()]).get();
         Counts {
             admitted: self.admitted[tier].get(),
+            stored_late: self.stored_late[tier].get(),
             throttled: refused(Code::Throttled),
             shed: refused(Code::Shed),
             refused: REFUSALS.iter().map(|code| refused(*code)).sum(),
@@ -240,6 +243,9 @@ mod tests {
         metrics.refused(None, Code::Overloaded, 1);
         metrics.invalid(Code::TooLarge, 1);
         assert_eq!(metrics.received.get(), 7);
-        assert_eq!(metrics.counts(Tier::P2), Counts { admitted: 0, throttled: 0, shed: 2, refused: 2 });
+        assert_eq!(
+            metrics.counts(Tier::P2),
+            Counts { stored_late: 0, admitted: 0, throttled: 0, shed: 2, refused: 2 }
+        );
     }
 }
