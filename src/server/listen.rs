@@ -9,7 +9,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::limits::Limits;
+use crate::server::patience::{Patience, Stage};
 
 /// Serves a listener until the lifecycle says stopped; returns when every connection is closed.
 ///
@@ -34,7 +35,7 @@ pub async fn serve(
 ) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let closing = watch::Sender::new(Closing::No);
-    let http = http(limits);
+    let http = http();
     let mut stopped = std::pin::pin!(lifecycle.reached(Phase::Stopped));
     let mut failing = false;
     loop {
@@ -55,7 +56,12 @@ pub async fn serve(
                 if std::mem::take(&mut failing) {
                     info!("connections are accepted again");
                 }
-                let connection = Connection { stream, slot, closing: closing.subscribe() };
+                let connection = Connection {
+                    stream,
+                    slot,
+                    head_time: limits.header_timeout,
+                    closing: closing.subscribe(),
+                };
                 tokio::spawn(connection.run(http.clone(), router.clone(), in_flight.clone()));
             }
             Err(error) => {
@@ -88,16 +94,19 @@ enum Closing {
 struct Connection {
     stream: TcpStream,
     slot: OwnedSemaphorePermit,
+    head_time: Duration,
     closing: watch::Receiver<Closing>,
 }
 
 impl Connection {
     async fn run(self, http: http1::Builder, router: Router, in_flight: InFlight) {
-        let Connection { stream, slot, mut closing } = self;
+        let Connection { stream, slot, head_time, mut closing } = self;
         // Without it the second packet of an answer waits for the client's acknowledgement. A socket that cannot
         // be told is one that is gone already; reading will say so.
         let _ = stream.set_nodelay(true);
-        let service = service_fn(|request| answer(router.clone(), request, in_flight.clone()));
+        let stream = Patience::new(stream, head_time);
+        let stage = stream.stage();
+        let service = service_fn(|request| answer(router.clone(), request, in_flight.clone(), stage.clone()));
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
         // Errors are the client's: broken requests, which hyper has answered, and lost connections.
         select! {
@@ -119,15 +128,19 @@ async fn answer(
     mut router: Router,
     request: hyper::Request<Incoming>,
     in_flight: InFlight,
+    stage: Stage,
 ) -> Result<Response, Infallible> {
     let _counted = in_flight.enter();
-    router.call(request).await
+    stage.answering();
+    let answer = router.call(request).await;
+    stage.answered();
+    answer
 }
 
-fn http(limits: &Limits) -> http1::Builder {
+fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+    // Its timer would run between two requests too; `patience` has the times.
+    http.header_read_timeout(None)
         .max_buf_size(MOST_BUFFERED)
         // Gathering the answers to pipelined requests would keep an answer back for as long as any byte of the
         // client's is unread: a stray line end, half of the next request.
