@@ -71,19 +71,19 @@ async fn a_flood_of_bulk_is_held_at_its_target_while_workers_stay_busy_and_criti
     Arc::into_inner(gateway).expect("nobody else holds it").finish().await;
 }
 
-/// A crowd larger than six seconds of work arrives within one; everybody comes back exactly when told.
+/// A crowd of ten seconds of work arrives within one; everybody comes back exactly when told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_that_returns_when_told_is_served_with_few_requests_and_without_idle_workers() {
-    const CROWD: u64 = 600;
+    const CROWD: u64 = 1000;
     let policy = Policy::calm().tier("p1", "target", "{ depth: 200 }");
     let gateway = Arc::new(Setup::with(&policy).start().await);
     let sale = Arc::new(Sale::default());
     let post = async |gateway: &Gateway| gateway.post("{}", &[("tidegate-type", type_of("p1"))]).await;
 
     // The gateway has seen its workers busy.
-    while post(&gateway).await.status == 202 {}
     let worker = tokio::spawn(work(gateway.clone(), sale.clone()));
     until("the drain is known", Duration::from_secs(20), async || {
+        while post(&gateway).await.status == 202 {}
         let drain = gateway.metrics().await.sum("tidegate_drain_rate", &[("tier", "p1")]);
         (drain > 0.7 * WORKERS).then_some(())
     })
@@ -116,8 +116,8 @@ async fn a_crowd_that_returns_when_told_is_served_with_few_requests_and_without_
     worker.await.unwrap();
     let per_job = f64::from(requests) / CROWD as f64;
     println!("{CROWD} clients served in {took:?} with {per_job:.2} requests per job");
-    assert!(per_job < 3.0, "{per_job} requests per job");
-    assert!(took < Duration::from_secs(18), "the last client was served after {took:?}, six seconds of work");
+    assert!(per_job < 2.5, "{per_job} requests per job");
+    assert!(took < Duration::from_secs(25), "the last client was served after {took:?}, ten seconds of work");
     Arc::into_inner(gateway).expect("nobody else holds it").finish().await;
 }
 
