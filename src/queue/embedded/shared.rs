@@ -63,7 +63,9 @@ impl Shared {
     /// Lets the reader fetch what the lines lack, and wakes who waits for what they have.
     pub(super) fn stir(&self, state: &mut State) {
         for tier in Tier::ALL {
-            if let Some(load) = state.lines[tier].load()
+            // What cannot be read is tried again when the writer found the storage working, not at once and for ever.
+            if state.unreadable.is_none()
+                && let Some(load) = state.lines[tier].load()
                 && let Err(refused) = self.requests.try_send(Request::Load(tier, load))
                 && let TrySendError::Full(Request::Load(_, load))
                 | TrySendError::Disconnected(Request::Load(_, load)) = refused
@@ -107,12 +109,14 @@ impl Shared {
     /// Notes that the storage cannot be read.
     pub(super) fn read_failed(&self, error: &rusqlite::Error) -> QueueError {
         let detail = detail(error);
-        tracing::error!(error = %error, "the queue's file cannot be read");
         let failure = if is_damage(error) { ReadFailure::Damage } else { ReadFailure::Storage };
         let mut state = self.state();
         state.outage = Some(detail.clone());
-        state.unreadable = Some(failure);
+        let first = state.unreadable.replace(failure).is_none();
         drop(state);
+        if first {
+            tracing::error!(error = %error, "the queue's file cannot be read");
+        }
         self.inbox.set_outage(Some(detail.clone()));
         // The writer looks when the outage is over.
         self.inbox.poke();
