@@ -60,12 +60,7 @@ pub fn main() -> ExitCode {
 fn serve(options: &Options) -> ExitCode {
     let ready = load(&options.sources()).and_then(|loaded| Ok((loaded.policy()?, loaded.settings)));
     match ready {
-        Ok((compiled, settings)) => {
-            if !compiled.warnings.list.is_empty() {
-                eprintln!("{}", compiled.warnings);
-            }
-            serve::run(settings, compiled.policy)
-        }
+        Ok((compiled, settings)) => serve::run(settings, compiled),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(BAD_USAGE)

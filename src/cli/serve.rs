@@ -3,16 +3,20 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::app::{self, StartError};
 use crate::config::Settings;
-use crate::policy::Policy;
+use crate::policy::compile::Compiled;
 use crate::telemetry::log;
 
-/// Runs the gateway under these settings, starting with this policy.
-pub fn run(settings: Settings, policy: Policy) -> ExitCode {
+/// Runs the gateway under these settings, starting with this policy. Its warnings go where the logs go, in their form.
+pub fn run(settings: Settings, compiled: Compiled) -> ExitCode {
     log::init(settings.log);
+    let Compiled { policy, warnings } = compiled;
+    if !warnings.list.is_empty() {
+        warn!(%warnings, "the policy works, and probably not as meant");
+    }
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -228,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_address_beside_the_file_is_no_list() {
+        let address = "[::1]:8081".parse().unwrap();
+        assert_eq!(settings("", &[("TIDEGATE_INGEST__LISTEN", "[::1]:8081")], &[]).ingest.listen, address);
+        assert_eq!(settings("", &[], &["ingest.listen=[::1]:8081"]).ingest.listen, address);
+    }
+
+    #[test]
     fn every_fault_names_its_origin() {
         let told = faults(
             "log: { level: loud }\n",

@@ -25,7 +25,7 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// The listener of operators.
     pub admin: AdminSettings,
-    /// The policy's file, watched.
+    /// The policy's file.
     pub policy: PathBuf,
     /// Where accepted jobs are kept.
     pub backend: Backend,

@@ -1,5 +1,7 @@
 //! What stands beside the file: environment variables and `--set`, as nodes of the same document.
 
+use std::net::SocketAddr;
+
 use crate::yaml::fault::Fault;
 use crate::yaml::node::{Node, Place, Value};
 use crate::yaml::read::read;
@@ -47,9 +49,10 @@ fn put(root: &mut Node, key: &str, value: &str, place: Place, faults: &mut Vec<F
     }
 }
 
-/// A list or mapping is written as in YAML, `[submit, lease]`; everything else is one value as it stands.
+/// A list or mapping is written as in YAML, `[submit, lease]`; everything else is one value as it stands, an address
+/// such as `[::1]:8080` included.
 fn node(value: &str, place: &Place) -> Result<Node, String> {
-    if !value.starts_with(['[', '{']) {
+    if !value.starts_with(['[', '{']) || value.parse::<SocketAddr>().is_ok() {
         let value = Value::Scalar { text: value.to_owned(), quoted: false };
         return Ok(Node { place: place.clone(), value });
     }

@@ -167,5 +167,6 @@ fn length_of(bytes: &Bytes) -> u64 {
 /// How long the rest of a refused body is read for: enough for a client to notice the answer.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// How much of it: what an honest client had under way; more is cut off.
-const DISCARD_BYTES: usize = 2 * 1024 * 1024;
+/// How much of it: many clients send all they have before they read, and the largest batch is 16 MiB unless set
+/// otherwise. None of it is held.
+const DISCARD_BYTES: usize = 32 * 1024 * 1024;

@@ -24,9 +24,8 @@ pub fn check(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
             return Err(Problem::malformed(format!("the header field {name} is there more than once")));
         }
     }
-    if let Some(encoding) = headers.get(CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
+    let encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.map(HeaderValue::as_bytes).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
         let detail = "compressed bodies are not available yet: send the body as it is";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
@@ -183,6 +182,8 @@ mod tests {
     #[test]
     fn a_compressed_body_is_not_taken_yet() {
         assert_eq!(code(&[("content-encoding", b"gzip")]), Code::UnsupportedMediaType);
+        let twice: [(_, &[u8]); 2] = [("content-encoding", b"identity"), ("content-encoding", b"gzip")];
+        assert_eq!(code(&twice), Code::UnsupportedMediaType);
         assert_eq!(check(&head(&[("content-encoding", b"Identity")])), Ok(None));
     }
 

@@ -82,6 +82,20 @@ async fn a_refused_body_costs_its_client_neither_the_answer_nor_the_connection()
 }
 
 #[tokio::test]
+async fn a_client_that_sends_its_whole_batch_before_it_reads_hears_why_it_was_refused() {
+    let gateway = Setup::with(&Policy::calm()).set("limits.max_batch_bytes", "64KiB").start().await;
+    let mut connection = Raw::connect(gateway.ingest.address()).await;
+    let (length, lines) = (17 << 20, "1\n".repeat(17 << 19));
+    let head = format!(
+        "POST /v1/jobs/batch HTTP/1.1\r\nhost: t\r\ncontent-type: application/x-ndjson\r\ncontent-length: {length}\r\n\r\n"
+    );
+    assert!(connection.send_whole(head + &lines).await, "cut off while sending");
+    assert_eq!(answer(&mut connection).await, Some(413));
+    gateway.tally.job(413);
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_bound_wait_and_are_served_when_others_go() {
     let gateway = Setup::with(&Policy::calm()).set("limits.max_connections", "4").start().await;
     let mut held = Vec::new();

@@ -188,10 +188,11 @@ impl EmbeddedQueue {
             }
             return Ok((jobs, false));
         }
-        if let Some(detail) = &state.outage {
+        let loading = request.tiers.iter().any(|tier| state.lines[tier].is_loading());
+        // A disk that cannot be written can still be read: jobs on their way from it are waited for.
+        if let Some(detail) = state.outage.as_ref().filter(|_| state.unreadable.is_some() || !loading) {
             return Err(QueueError::Unavailable { detail: detail.clone() });
         }
-        let loading = request.tiers.iter().any(|tier| state.lines[tier].is_loading());
         let mut left = None;
         match place {
             _ if state.polls.released() => left = place.take(),

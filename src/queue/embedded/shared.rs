@@ -13,7 +13,7 @@ use crate::queue::Durability;
 use crate::queue::embedded::inbox::Inbox;
 use crate::queue::embedded::line::Load;
 use crate::queue::embedded::reader::{Loaded, Request};
-use crate::queue::embedded::state::State;
+use crate::queue::embedded::state::{ReadFailure, State};
 use crate::queue::error::QueueError;
 
 /// The meeting point. Its locks are held for a moment only, never across a wait or a read; who holds the state may
@@ -63,7 +63,9 @@ impl Shared {
     /// Lets the reader fetch what the lines lack, and wakes who waits for what they have.
     pub(super) fn stir(&self, state: &mut State) {
         for tier in Tier::ALL {
-            if let Some(load) = state.lines[tier].load()
+            // What cannot be read is tried again when the writer found the storage working, not at once and for ever.
+            if state.unreadable.is_none()
+                && let Some(load) = state.lines[tier].load()
                 && let Err(refused) = self.requests.try_send(Request::Load(tier, load))
                 && let TrySendError::Full(Request::Load(_, load))
                 | TrySendError::Disconnected(Request::Load(_, load)) = refused
@@ -107,9 +109,17 @@ impl Shared {
     /// Notes that the storage cannot be read.
     pub(super) fn read_failed(&self, error: &rusqlite::Error) -> QueueError {
         let detail = detail(error);
-        tracing::error!(error = %error, "the queue's file cannot be read");
-        self.state().outage = Some(detail.clone());
+        let failure = if is_damage(error) { ReadFailure::Damage } else { ReadFailure::Storage };
+        let mut state = self.state();
+        state.outage = Some(detail.clone());
+        let first = state.unreadable.replace(failure).is_none();
+        drop(state);
+        if first {
+            tracing::error!(error = %error, "the queue's file cannot be read");
+        }
         self.inbox.set_outage(Some(detail.clone()));
+        // The writer looks when the outage is over.
+        self.inbox.poke();
         QueueError::Unavailable { detail }
     }
 }
@@ -136,4 +146,60 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(error, InvalidQuery | InvalidColumnType(..) | IntegralValueOutOfRange(..))
         || matches!(error, FromSqlConversionFailure(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use rusqlite::ffi;
+
+    use crate::clock::Clock;
+    use crate::domain::tier::TierMap;
+    use crate::policy::{Ordering, RetryPolicy};
+    use crate::queue::JobQueue;
+    use crate::queue::embedded::EmbeddedQueue;
+    use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+
+    fn open(folder: &Path) -> EmbeddedQueue {
+        let settings = EmbeddedSettings {
+            path: folder.join("queue.db"),
+            durability: EmbeddedDurability::Disk,
+            max_bytes: 1 << 30,
+        };
+        let retry =
+            RetryPolicy { attempts: 3, backoff: Duration::from_secs(1), max_backoff: Duration::from_secs(1) };
+        let rules = TierRules { weight: 1, retry, ordering: Ordering::Pass };
+        EmbeddedQueue::open(&settings, TierMap::from_fn(|_| rules), Clock::start()).unwrap()
+    }
+
+    fn read_fails(queue: &EmbeddedQueue, code: i32) {
+        let _ = queue.shared.read_failed(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert!(queue.check_own_disk().is_err());
+    }
+
+    fn recovers(queue: &EmbeddedQueue, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        while queue.check_own_disk().is_err() && Instant::now() < end {
+            std::thread::yield_now();
+        }
+        queue.check_own_disk().is_ok()
+    }
+
+    #[test]
+    fn a_read_that_failed_once_does_not_shut_the_queue_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        read_fails(&queue, ffi::SQLITE_IOERR);
+        assert!(recovers(&queue, Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_damaged_file_stays_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open(folder.path());
+        read_fails(&queue, ffi::SQLITE_CORRUPT);
+        assert!(!recovers(&queue, Duration::from_secs(1)));
+    }
 }

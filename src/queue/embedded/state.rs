@@ -40,6 +40,15 @@ pub(super) enum End {
     Dead(Timestamp, Box<History>),
 }
 
+/// How the reader failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadFailure {
+    /// The storage did: it may work again.
+    Storage,
+    /// The file's content is wrong: nothing heals that while the process runs.
+    Damage,
+}
+
 /// Counts of one tier.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
@@ -66,6 +75,8 @@ pub(super) struct State {
     pub rules: TierMap<TierRules>,
     /// What is wrong with the storage, if anything.
     pub outage: Option<String>,
+    /// Set while the outage is one of reading.
+    pub unreadable: Option<ReadFailure>,
     /// The queue is closed.
     pub closed: bool,
     /// When the writer wakes by itself.
@@ -93,6 +104,7 @@ impl State {
             rules,
             polls: Polls::default(),
             outage: None,
+            unreadable: None,
             closed: false,
             writer_wakes: Moment::ORIGIN,
             leases: Leases::default(),
@@ -110,6 +122,17 @@ impl State {
                 line.unpark();
             }
         }
+    }
+
+    /// The storage fails, or (`None`) works again.
+    pub(super) fn set_outage(&mut self, detail: Option<String>) {
+        self.unreadable = self.unreadable.filter(|_| detail.is_some());
+        self.outage = detail;
+    }
+
+    /// What the reader met, and whether the file is damaged.
+    pub(super) fn reader_outage(&self) -> Option<(String, bool)> {
+        self.outage.clone().zip(self.unreadable.map(|failure| failure == ReadFailure::Damage))
     }
 
     /// Leases up to `max` jobs of these tiers, in fair shares.

@@ -97,6 +97,7 @@ impl Writer {
     /// Works until the queue is closed.
     pub(super) fn run(mut self) {
         loop {
+            self.take_over_outage();
             let patience = self.patience();
             let work = self.shared.inbox.take(patience);
             let last = work.last;
@@ -333,10 +334,19 @@ impl Writer {
         }
     }
 
+    /// An outage that the reader met is tried again in its time like every other.
+    fn take_over_outage(&mut self) {
+        let met = self.shared.state().reader_outage();
+        if let (None, Some((detail, damaged))) = (&self.outage, met) {
+            let next_probe = self.shared.clock.now().plus(PROBE_EVERY);
+            self.outage = Some(Outage { detail, damaged, next_probe });
+        }
+    }
+
     fn set_outage(&mut self, outage: Option<Outage>) {
         let detail = outage.as_ref().map(|outage| outage.detail.clone());
         self.outage = outage;
-        self.shared.state().outage.clone_from(&detail);
+        self.shared.state().set_outage(detail.clone());
         self.shared.inbox.set_outage(detail);
     }
 

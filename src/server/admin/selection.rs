@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::domain::tier::Tier;
 use crate::queue::dead_letter::DeadLetterQuery;
+use crate::server::leases::request;
 use crate::server::problem::Problem;
 
 /// The dead letters to replay or to purge.
@@ -33,8 +34,7 @@ impl Selection {
                 r#"select dead letters in one form: {"ids":[..]}, {"tier":..,"limit":..} or {"all":true}"#,
             )
         };
-        let asked: SelectionBody =
-            serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("the body: {error}")))?;
+        let asked: SelectionBody = request::parse(body)?;
         match asked {
             SelectionBody { ids: Some(ids), tier: None, limit: None, all: None } => match ids.len() {
                 1..=MOST => Ok(Selection::Ids(ids)),
@@ -128,6 +128,7 @@ mod tests {
             "{}",
             "",
             "[]",
+            r#"[["a"], null, null, null]"#,
             r#"{"ids":[]}"#,
             r#"{"all":false}"#,
             r#"{"limit":5}"#,

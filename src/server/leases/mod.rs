@@ -1,7 +1,7 @@
 //! `POST /v1/leases` and its `ack`, `nack` and `extend`: workers drain the embedded queue over HTTP.
 
 pub(super) mod reply;
-mod request;
+pub(super) mod request;
 #[cfg(test)]
 mod tests;
 

@@ -93,7 +93,15 @@ struct ExtendBody {
     lease_seconds: Option<u64>,
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Reads an object of known keys.
+///
+/// # Errors
+/// 400: it is none.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list would be read as the values of the keys in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::malformed("the body: a list, expected an object"));
+    }
     serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("the body: {error}")))
 }
 
@@ -170,6 +178,7 @@ mod tests {
             &long_worker,
             r#"{"maximum":7}"#,
             "[]",
+            " [1, 30, 0, [\"p0\"], \"w-7\"]",
             "{",
             "\u{0}",
         ];
@@ -197,5 +206,6 @@ mod tests {
         assert_eq!(extend(br#"{"leases":["a"]}"#).unwrap().1, Duration::from_secs(30));
         assert!(extend(br#"{"leases":["a"],"lease_seconds":0}"#).is_err());
         assert!(ack(br#"{"leases":["a"],"dead":true}"#).is_err());
+        assert!(ack(br#"[["a"]]"#).is_err());
     }
 }

@@ -32,6 +32,12 @@ impl Raw {
             .expect("the gateway reads or closes");
     }
 
+    /// As [`Raw::send`]; whether the gateway took all of it.
+    pub async fn send_whole(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let sent = timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await;
+        sent.expect("the gateway reads or closes").is_ok()
+    }
+
     /// The next answer, `100 Continue` included; `None` when the gateway closes without one.
     pub async fn answer(&mut self) -> Option<Answer> {
         self.answer_within(PATIENCE).await
