@@ -35,6 +35,20 @@ pub(super) enum Order {
     Replay(Vec<JobId>, oneshot::Sender<Result<Vec<ReplayResult>, QueueError>>),
     /// Delete dead letters.
     Purge(Vec<JobId>, oneshot::Sender<Result<Vec<PurgeResult>, QueueError>>),
+    /// Do something to the writer's connection: how tests make a disk fail.
+    #[cfg(test)]
+    Tamper(Tampering),
+}
+
+/// What a test does to the writer's connection.
+#[cfg(test)]
+pub(super) struct Tampering(pub Box<dyn FnOnce(&rusqlite::Connection) + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Tampering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tampering")
+    }
 }
 
 /// What the writer took out at once.
@@ -165,8 +179,8 @@ impl Inbox {
 impl Inner {
     fn admits(&self) -> Result<(), StoreError> {
         match &self.outage {
-            _ if self.closed => Err(StoreError::Closed),
             Some(detail) => Err(StoreError::Unavailable { detail: detail.clone() }),
+            None if self.closed => Err(StoreError::Closed),
             None => Ok(()),
         }
     }
@@ -206,3 +220,74 @@ const BATCH_JOBS: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 /// How long lease changes wait for an append to ride with.
 const CHANGES_LINGER: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::queue::Storing;
+
+    fn append(tier: Tier, jobs: usize, bytes: usize) -> (Append, Storing) {
+        let (answer, storing) = Storing::channel();
+        let job = Encoded { record: Bytes::from(vec![0; bytes / jobs]), key: None, expires_at: None };
+        (Append { tier, jobs: vec![job; jobs], bytes, answer }, storing)
+    }
+
+    fn tiers(work: &Work) -> Vec<Tier> {
+        work.appends.iter().map(|append| append.tier).collect()
+    }
+
+    #[test]
+    fn critical_appends_go_first_and_bulk_fills_what_is_left_of_a_transaction() {
+        let inbox = Inbox::default();
+        for (tier, jobs) in [(Tier::P2, 600), (Tier::P2, 600), (Tier::P0, 1), (Tier::P1, 300)] {
+            inbox.append(append(tier, jobs, jobs).0).unwrap();
+        }
+        assert_eq!(tiers(&inbox.take(Duration::ZERO)), [Tier::P0, Tier::P1, Tier::P2]);
+        assert_eq!(tiers(&inbox.take(Duration::ZERO)), [Tier::P2]);
+        assert_eq!(tiers(&inbox.take(Duration::ZERO)), []);
+    }
+
+    #[test]
+    fn an_append_larger_than_a_transaction_goes_alone() {
+        let inbox = Inbox::default();
+        inbox.append(append(Tier::P2, 16, 16 << 20).0).unwrap();
+        inbox.append(append(Tier::P2, 1, 1).0).unwrap();
+        assert_eq!(tiers(&inbox.take(Duration::ZERO)), [Tier::P2]);
+        assert_eq!(tiers(&inbox.take(Duration::ZERO)), [Tier::P2]);
+    }
+
+    #[test]
+    fn a_tier_that_is_full_refuses_and_the_others_do_not() {
+        let inbox = Inbox::default();
+        inbox.append(append(Tier::P2, MAX_WAITING_JOBS, MAX_WAITING_JOBS).0).unwrap();
+        assert_eq!(inbox.append(append(Tier::P2, 1, 1).0), Err(StoreError::Overloaded));
+        inbox.append(append(Tier::P1, 1, MAX_WAITING_BYTES).0).unwrap();
+        assert_eq!(inbox.append(append(Tier::P1, 1, 1).0), Err(StoreError::Overloaded));
+        assert_eq!(inbox.append(append(Tier::P0, 1, 1).0), Ok(()));
+        while !inbox.take(Duration::ZERO).appends.is_empty() {}
+        assert_eq!(inbox.append(append(Tier::P2, 1, 1).0), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_inbox_is_worked_off_to_the_end() {
+        let inbox = Inbox::default();
+        inbox.append(append(Tier::P0, 1, 1).0).unwrap();
+        inbox.close();
+        assert_eq!(inbox.append(append(Tier::P0, 1, 1).0), Err(StoreError::Closed));
+        let work = inbox.take(Duration::MAX);
+        assert_eq!((work.appends.len(), work.last), (1, false));
+        assert!(inbox.take(Duration::MAX).last);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_writer_that_is_gone_learns_that_nothing_is_known() {
+        let inbox = Inbox::default();
+        let (waiting, storing) = append(Tier::P0, 1, 1);
+        inbox.append(waiting).unwrap();
+        inbox.abandon();
+        assert_eq!(storing.await, Err(StoreError::Unknown));
+        assert_eq!(inbox.append(append(Tier::P0, 1, 1).0), Err(StoreError::Closed));
+    }
+}

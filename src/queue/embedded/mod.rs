@@ -13,10 +13,12 @@ mod line;
 mod polls;
 mod reader;
 mod record;
+mod recovery;
 pub mod settings;
 mod shared;
 mod state;
 mod store;
+mod transaction;
 mod writer;
 
 use std::fmt;
@@ -27,7 +29,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 use tokio::{join, select};
@@ -37,18 +38,16 @@ use crate::domain::backlog::Reading;
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
-use crate::queue::ages::Ages;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::embedded::file::QueueFile;
 use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
-use crate::queue::embedded::line::{Line, Waiting};
+use crate::queue::embedded::line::Waiting;
 use crate::queue::embedded::reader::Request;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
 use crate::queue::embedded::shared::Shared;
-use crate::queue::embedded::state::{Counts, State};
-use crate::queue::embedded::store::Found;
-use crate::queue::embedded::writer::{Expiry, Held, Writer};
+use crate::queue::embedded::state::State;
+use crate::queue::embedded::writer::Writer;
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::{BoxFuture, Durability, JobQueue, Storing, Totals};
 
@@ -70,28 +69,29 @@ impl EmbeddedQueue {
     ) -> Result<EmbeddedQueue, OpenError> {
         let path = settings.path.as_path();
         let file = QueueFile::open(settings)?;
-        let found = find(&file, path)?;
+        let found = recovery::find(&file, path)?;
         let used_bytes = store::used_bytes(&file.connection).map_err(|error| file::refused(path, &error))?;
         let reading = file::open_for_reading(path)?;
-        let held = Held {
-            stock: TierMap::from_fn(|tier| found[tier].stock),
-            tails: TierMap::from_fn(|tier| found[tier].tail),
-            expiry: TierMap::from_fn(|tier| Expiry {
-                next: found[tier].next_expiry,
-                swept: Timestamp::default(),
-            }),
-        };
+        let content = recovery::content(&found);
         let durability = match settings.durability {
             EmbeddedDurability::Disk => Durability::Disk,
             EmbeddedDurability::Relaxed => Durability::Memory,
         };
         let (requests, inbound) = sync_channel(MAX_REQUESTS);
-        let shared = Arc::new(Shared::new(clock, durability, recover(found, rules, clock.wall()), requests));
+        let shared =
+            Arc::new(Shared::new(clock, durability, recovery::state(found, rules, clock.wall()), requests));
         let shared_by_reader = Arc::clone(&shared);
         let reader = spawn("queue-reader", path, move || reader::run(&reading, &shared_by_reader, &inbound))?;
         let max_bytes = settings.max_bytes;
-        let writer =
-            Writer { file, shared: Arc::clone(&shared), reader, held, max_bytes, used_bytes, outage: None };
+        let writer = Writer {
+            file,
+            shared: Arc::clone(&shared),
+            reader,
+            content,
+            max_bytes,
+            used_bytes,
+            outage: None,
+        };
         let ended = Ended(Arc::clone(&shared));
         let writer = spawn("queue-writer", path, move || {
             let _ended = ended;
@@ -136,7 +136,8 @@ impl EmbeddedQueue {
     /// # Errors
     /// As [`EmbeddedQueue::lease`]; also when too many answers wait for a failing disk.
     pub async fn ack(&self, leases: Vec<LeaseToken>) -> Result<Vec<LeaseStatus>, QueueError> {
-        self.change(leases.len(), |state, now| state.ack(&leases, now))
+        self.room_for_changes(leases.len()).await?;
+        self.change(|state, now| state.ack(&leases, now))
     }
 
     /// Fails attempts. Answers per lease, in order.
@@ -144,7 +145,8 @@ impl EmbeddedQueue {
     /// # Errors
     /// As [`EmbeddedQueue::ack`].
     pub async fn nack(&self, leases: Vec<LeaseToken>, nack: Nack) -> Result<Vec<LeaseStatus>, QueueError> {
-        self.change(leases.len(), |state, now| state.nack(&leases, &nack, now))
+        self.room_for_changes(leases.len()).await?;
+        self.change(|state, now| state.nack(&leases, &nack, now))
     }
 
     /// Keeps leases for this long from now. Answers per lease, in order.
@@ -156,7 +158,7 @@ impl EmbeddedQueue {
         leases: Vec<LeaseToken>,
         period: Duration,
     ) -> Result<Vec<LeaseStatus>, QueueError> {
-        let statuses = self.change(leases.len(), |state, now| state.extend(&leases, period, now));
+        let statuses = self.change(|state, now| state.extend(&leases, period, now));
         self.shared.inbox.poke();
         statuses
     }
@@ -210,9 +212,26 @@ impl EmbeddedQueue {
         Ok((jobs, loading))
     }
 
+    /// Waits until `more` lease changes may wait for the disk.
+    async fn room_for_changes(&self, more: usize) -> Result<(), QueueError> {
+        loop {
+            {
+                let state = self.shared.state();
+                if !state.changes_full(more) {
+                    return Ok(());
+                }
+                if state.outage.is_some() {
+                    return Err(QueueError::Unavailable {
+                        detail: "too many answers wait for the disk".into(),
+                    });
+                }
+            }
+            self.order(Order::Flush).await?;
+        }
+    }
+
     fn change(
         &self,
-        count: usize,
         act: impl FnOnce(&mut State, (Moment, Timestamp)) -> Vec<LeaseStatus>,
     ) -> Result<Vec<LeaseStatus>, QueueError> {
         let now = self.shared.now();
@@ -220,12 +239,9 @@ impl EmbeddedQueue {
         if state.closed {
             return Err(QueueError::Closed);
         }
-        if state.changes_full(count) {
-            return Err(QueueError::Unavailable { detail: "too many answers wait for the disk".into() });
-        }
         let statuses = act(&mut state, now);
         self.shared.stir(&mut state);
-        let wait = state.has_changes();
+        let wait = state.changes() > 0;
         drop(state);
         if wait {
             self.shared.inbox.changes_wait();
@@ -391,42 +407,6 @@ fn to_lease((token, tier, waiting): Leased) -> Option<Lease> {
     Some(Lease { token, job, attempt })
 }
 
-fn find(file: &QueueFile, path: &Path) -> Result<TierMap<Found>, OpenError> {
-    let mut failed = None;
-    let found = TierMap::from_fn(|tier| {
-        store::find(&file.connection, tier).unwrap_or_else(|error| {
-            failed.get_or_insert(error);
-            Found::default()
-        })
-    });
-    failed.map_or(Ok(found), |error| Err(file::refused(path, &error)))
-}
-
-fn recover(found: TierMap<Found>, rules: TierMap<TierRules>, now: Timestamp) -> State {
-    let counts = TierMap::from_fn(|tier| {
-        let stock = found[tier].stock;
-        let totals = Totals {
-            recovered: stock.jobs,
-            dead_at_start: stock.dead,
-            waiting: stock.jobs,
-            dead: stock.dead,
-            ..Totals::default()
-        };
-        Counts { totals, ..Counts::default() }
-    });
-    let accepted = |tier, record: &[u8]| {
-        record::decode(tier, &Bytes::copy_from_slice(record)).map_or(now, |job| job.accepted_at)
-    };
-    let ages = TierMap::from_fn(|tier| match &found[tier].ends {
-        Some((oldest, newest)) => {
-            Ages::recovered(found[tier].stock.jobs, accepted(tier, oldest), accepted(tier, newest))
-        }
-        None => Ages::recovered(0, now, now),
-    });
-    let lines = found.map(|_, found| Line::recovered(found.tail, found.retries));
-    State::new(lines, counts, ages, rules)
-}
-
 fn spawn(name: &str, path: &Path, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     let spawned = thread::Builder::new().name(name.into()).spawn(run);
     spawned.map_err(|error| OpenError::Io { path: path.to_owned(), detail: error.to_string() })
@@ -437,3 +417,6 @@ const MAX_REQUESTS: usize = 256;
 
 /// How long a poll that does not want to wait does wait for jobs on their way from the disk.
 const LOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

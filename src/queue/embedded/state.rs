@@ -231,9 +231,9 @@ impl State {
         self.changes.len() + more > MAX_CHANGES
     }
 
-    /// Whether lease changes wait for the disk.
-    pub(super) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+    /// How many lease changes wait for the disk.
+    pub(super) fn changes(&self) -> usize {
+        self.changes.len()
     }
 
     /// Takes the oldest lease changes for a transaction.

@@ -204,8 +204,10 @@ pub(super) fn shrink(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("PRAGMA incremental_vacuum(256)")
 }
 
-/// Writes and deletes some bytes: fails while the disk is full.
+/// Whether the file can be written: fails while the disk is full. First the log goes into the file, so that trying
+/// does not itself use up what little room there is.
 pub(super) fn probe(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     db.execute_batch(
         "BEGIN IMMEDIATE; INSERT OR REPLACE INTO probe VALUES (1, randomblob(65536)); COMMIT;
          DELETE FROM probe;",
