@@ -19,5 +19,6 @@ mod dead_letters;
 mod first_light;
 mod leasing;
 mod protection;
+mod queue_contract;
 mod receipts_survive_kill;
 mod stopping;

@@ -1,0 +1,90 @@
+//! The embedded queue keeps the contract of every queue.
+
+#[path = "../queue_contract/mod.rs"]
+mod contract;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::{Backend, Taken};
+use tempfile::TempDir;
+use tidegate::clock::Clock;
+use tidegate::domain::tier::{Tier, TierMap, TierSet};
+use tidegate::policy::{Ordering, RetryPolicy};
+use tidegate::queue::JobQueue;
+use tidegate::queue::embedded::EmbeddedQueue;
+use tidegate::queue::embedded::lease::{LeaseRequest, LeaseStatus, LeaseToken, Nack};
+use tidegate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+
+struct Embedded {
+    folder: TempDir,
+    durability: EmbeddedDurability,
+}
+
+impl Backend for Embedded {
+    type Queue = Arc<EmbeddedQueue>;
+
+    async fn open(&self) -> Arc<EmbeddedQueue> {
+        let settings = EmbeddedSettings {
+            path: self.folder.path().join("data/queue.db"),
+            durability: self.durability,
+            max_bytes: 1 << 30,
+        };
+        let retry = RetryPolicy {
+            attempts: 3,
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
+        };
+        let rules = TierMap::from_fn(|_| TierRules { weight: 1, retry, ordering: Ordering::Pass });
+        Arc::new(EmbeddedQueue::open(&settings, rules, Clock::start()).unwrap())
+    }
+
+    fn queue(queue: &Arc<EmbeddedQueue>) -> Arc<dyn JobQueue> {
+        Arc::clone(queue) as Arc<dyn JobQueue>
+    }
+
+    async fn take(queue: &Arc<EmbeddedQueue>, tier: Tier, max: usize) -> Vec<Taken> {
+        let (period, wait) = (Duration::from_secs(60), Duration::from_secs(10));
+        let request = LeaseRequest { max, period, wait, tiers: TierSet::only(tier) };
+        let leases = queue.lease(request).await.unwrap();
+        let taken = |lease: tidegate::queue::embedded::lease::Lease| Taken {
+            job: lease.job,
+            attempt: lease.attempt,
+            handle: lease.token.0,
+        };
+        leases.into_iter().map(taken).collect()
+    }
+
+    async fn finish(queue: &Arc<EmbeddedQueue>, taken: Taken) {
+        assert_eq!(queue.ack(vec![LeaseToken(taken.handle)]).await.unwrap(), [LeaseStatus::Ok]);
+    }
+
+    async fn give_up(queue: &Arc<EmbeddedQueue>, taken: Taken, reason: &str) {
+        let nack = Nack { dead: true, reason: Some(reason.into()), ..Nack::default() };
+        assert_eq!(queue.nack(vec![LeaseToken(taken.handle)], nack).await.unwrap(), [LeaseStatus::Ok]);
+    }
+}
+
+macro_rules! promises {
+    ($($promise:ident)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            for durability in [EmbeddedDurability::Disk, EmbeddedDurability::Relaxed] {
+                let folder = tempfile::tempdir().unwrap();
+                contract::$promise(&Embedded { folder, durability }).await;
+            }
+        }
+    )* };
+}
+
+promises! {
+    jobs_reach_workers_whole_and_in_order
+    a_receipt_says_durability_and_depth
+    the_backlog_follows_every_job
+    a_restart_loses_nothing_and_invents_nothing
+    closing_stores_what_was_handed_over
+    jobs_are_stored_though_nobody_waits
+    dead_letters_are_kept_until_somebody_decides
+    many_callers_at_once_get_true_receipts
+    an_empty_queue_counts_nothing
+}
