@@ -33,7 +33,7 @@ lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisorie
 	@if timeout 60 cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo "advisories: NOT CHECKED, their database cannot be reached from here"; fi
 
-bench: ## micro benchmarks, then requests/s side by side with a bare axum server (ROUNDS=5 SECONDS_EACH=5 CONNECTIONS=64)
+bench: ## micro benchmarks, then requests/s side by side with a bare axum server (ROUNDS=5 SECONDS_EACH=3)
 	@scripts/need cc cargo wrk curl
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh

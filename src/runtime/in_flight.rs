@@ -1,43 +1,59 @@
 //! How many requests are being answered at this moment, so that stopping can wait for the last one.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
 
 /// The count, shared by all who add to it and wait for it.
 #[derive(Clone, Debug)]
-pub struct InFlight(watch::Sender<usize>);
+pub struct InFlight(Arc<Shared>);
 
 /// One request being answered; counted until dropped.
 #[derive(Debug)]
-pub struct InFlightGuard(InFlight);
+pub struct InFlightGuard(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    requests: AtomicUsize,
+    none_left: Notify,
+}
 
 impl InFlight {
     /// Nothing in flight.
     pub fn none() -> InFlight {
-        InFlight(watch::Sender::new(0))
+        InFlight(Arc::default())
     }
 
     /// Counts one more request until the guard is dropped.
     pub fn enter(&self) -> InFlightGuard {
-        self.0.send_modify(|count| *count += 1);
-        InFlightGuard(self.clone())
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
+        InFlightGuard(Arc::clone(&self.0))
     }
 
     /// The requests in flight now.
     pub fn count(&self) -> usize {
-        *self.0.borrow()
+        self.0.requests.load(Ordering::Acquire)
     }
 
     /// Waits until none is in flight.
     pub async fn all_answered(&self) {
-        let mut count = self.0.subscribe();
-        // The sender lives in `self`, so the wait cannot fail.
-        let _ = count.wait_for(|count| *count == 0).await;
+        loop {
+            // Listening before looking: the last answer may leave between the two.
+            let none_left = self.0.none_left.notified();
+            if self.count() == 0 {
+                return;
+            }
+            none_left.await;
+        }
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count = count.saturating_sub(1));
+        if self.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none_left.notify_waiters();
+        }
     }
 }
 

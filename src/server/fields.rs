@@ -1,6 +1,6 @@
 //! Header fields: the names that are ours and the forms in which numbers stand in them.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -41,11 +41,19 @@ impl<T: Display> Serialize for Text<T> {
 /// Adds `Tidegate-Tier`, `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) to an answer of one tier.
 pub fn insert_limit(headers: &mut HeaderMap, tier: Tier, limit: &RateLimit) {
     headers.insert(TIDEGATE_TIER, HeaderValue::from_static(tier.as_str()));
-    let policy = format!("\"{tier}\";q={};w={WINDOW_SECONDS}", limit.quota);
-    let left = format!("\"{tier}\";r={};t={}", limit.remaining, ceil_seconds(limit.reset));
-    if let (Ok(policy), Ok(left)) = (HeaderValue::try_from(policy), HeaderValue::try_from(left)) {
-        headers.insert(RATELIMIT_POLICY, policy);
-        headers.insert(RATELIMIT, left);
+    let (quota, remaining, reset) = (limit.quota, limit.remaining, ceil_seconds(limit.reset));
+    insert(headers, RATELIMIT_POLICY, format_args!("\"{tier}\";q={quota};w={WINDOW_SECONDS}"));
+    insert(headers, RATELIMIT, format_args!("\"{tier}\";r={remaining};t={reset}"));
+}
+
+/// Adds a field of visible characters. Its value is a copy of the exact length: to keep a buffer that has room to
+/// spare costs a value a second allocation, and every answer carries several.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: fmt::Arguments<'_>) {
+    let mut text = String::with_capacity(USUAL_BYTES);
+    if text.write_fmt(value).is_ok()
+        && let Ok(value) = HeaderValue::from_str(&text)
+    {
+        headers.insert(name, value);
     }
 }
 
@@ -70,6 +78,9 @@ fn ceil_seconds(duration: Duration) -> u64 {
 
 /// `q` jobs in this many seconds.
 const WINDOW_SECONDS: u64 = 10;
+
+/// Room for the longest of the fields in usual numbers.
+const USUAL_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {

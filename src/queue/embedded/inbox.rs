@@ -77,6 +77,8 @@ struct Inner {
     changes: bool,
     /// The writer has to look at its timers again.
     poked: bool,
+    /// The writer waits to be woken.
+    writer_sleeps: bool,
     closed: bool,
     outage: Option<String>,
 }
@@ -100,8 +102,7 @@ impl Inbox {
         }
         (line.jobs, line.bytes) = (jobs, bytes);
         line.appends.push_back(append);
-        drop(inner);
-        self.signal.notify_one();
+        self.wake_writer(inner);
         Ok(())
     }
 
@@ -115,28 +116,30 @@ impl Inbox {
             return Err(QueueError::Unavailable { detail: "too many requests for dead letters".into() });
         }
         inner.orders.push_back(order);
-        drop(inner);
-        self.signal.notify_one();
+        self.wake_writer(inner);
         Ok(())
     }
 
     /// Says that lease changes wait.
     pub(super) fn changes_wait(&self) {
-        if !std::mem::replace(&mut self.lock().changes, true) {
-            self.signal.notify_one();
+        let mut inner = self.lock();
+        if !std::mem::replace(&mut inner.changes, true) {
+            self.wake_writer(inner);
         }
     }
 
     /// Makes the writer look at its timers again.
     pub(super) fn poke(&self) {
-        self.lock().poked = true;
-        self.signal.notify_one();
+        let mut inner = self.lock();
+        inner.poked = true;
+        self.wake_writer(inner);
     }
 
     /// From now on nothing is handed over; what is here is still worked off.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.signal.notify_one();
+        let mut inner = self.lock();
+        inner.closed = true;
+        self.wake_writer(inner);
     }
 
     /// While there is an outage, jobs are refused at the door.
@@ -160,15 +163,27 @@ impl Inbox {
             if inner.changes {
                 patience = patience.min(CHANGES_LINGER);
             }
+            inner.writer_sleeps = true;
             let (woken, waited) =
                 self.signal.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
             inner = woken;
+            inner.writer_sleeps = false;
             if waited.timed_out() {
                 break;
             }
         }
         inner.changes = false;
         inner.take_work()
+    }
+
+    /// A signal is a system call, even where nobody waits for it: one for every append would cost more than the
+    /// append.
+    fn wake_writer(&self, mut inner: MutexGuard<'_, Inner>) {
+        let sleeps = std::mem::take(&mut inner.writer_sleeps);
+        drop(inner);
+        if sleeps {
+            self.signal.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
