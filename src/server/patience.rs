@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 /// A connection that fails with [`io::ErrorKind::TimedOut`] when its client is silent for too long.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl<S> Patience<S> {
         }
         if self.timed != Some(stage) {
             let time = if stage == READING { self.head_time } else { IDLE_TIME };
-            self.timer.as_mut().reset(Instant::now() + time);
+            self.timer.set(sleep(time));
             self.timed = Some(stage);
         }
         ready!(self.timer.as_mut().poll(context));
@@ -136,6 +136,7 @@ const IDLE_TIME: Duration = Duration::from_secs(75);
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
 
     use super::*;
 
