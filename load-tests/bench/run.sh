@@ -2,9 +2,9 @@
 # Requests/s side by side: a bare axum server, the same answering with the bytes of a refusal, the gateway storing every
 # job on disk, the gateway refusing every job. One round measures all of them in turn, so that a machine that slows
 # down slows them all. wrk shares the machine with the server under test, and reading a longer answer costs it more:
-# the second row is what a refusal could reach if it took no thought. "cpu us" is the server's own CPU time per request: it hardly moves
-# when something else is busy on the machine. Every size of CONNECTIONS is measured: with few connections a stored job
-# waits for the disk, with many the disk is shared by more jobs.
+# the second row is what a refusal could reach if it took no thought. "cpu us" is the server's own CPU time per
+# request: it moves less than the rest when something else is busy on the machine. Every number of CONNECTIONS is
+# measured: with few of them a stored job waits for the disk, with many group commit shares one sync among more jobs.
 #   ROUNDS=5 SECONDS_EACH=3 CONNECTIONS="64 256" load-tests/bench/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
