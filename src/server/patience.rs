@@ -72,6 +72,13 @@ impl<S> Patience<S> {
         ready!(self.timer.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// A client that still takes its answer does not rest: the rest begins with the last byte that it took.
+    fn note(&mut self, written: &Poll<io::Result<usize>>) {
+        if written.is_ready() && self.timed == Some(IDLE) {
+            self.timed = None;
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
@@ -85,6 +92,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
             read => {
                 if self.stage.now() == IDLE {
                     self.stage.0.store(READING, Ordering::Relaxed);
+                    // The rest is over: if the request is answered before anything is waited for, the next one is new.
+                    self.timed = None;
                 }
                 read
             }
@@ -98,7 +107,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -106,7 +117,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -195,6 +208,42 @@ mod tests {
             stage.answered();
             let resting = tokio::time::timeout(Duration::from_secs(70), connection.read(&mut buffer)).await;
             assert!(resting.is_err(), "an idle connection stays");
+        }
+        assert_eq!(connection.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_begins_a_new_rest() {
+        let (mut client, server) = duplex(64);
+        let mut connection = Patience::new(server, HEAD_TIME);
+        let stage = connection.stage();
+        let mut buffer = [0; 64];
+        for round in 0..4 {
+            client.write_all(b"head").await.unwrap();
+            connection.read(&mut buffer).await.unwrap();
+            // At once: nothing is read meanwhile.
+            stage.answering();
+            stage.answered();
+            let resting = tokio::time::timeout(Duration::from_secs(50), connection.read(&mut buffer)).await;
+            assert!(resting.is_err(), "cut off in round {round}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_long_answer_slowly_is_not_resting() {
+        let (mut client, server) = duplex(4);
+        let mut connection = Patience::new(server, HEAD_TIME);
+        let stage = connection.stage();
+        let mut buffer = [0; 4];
+        client.write_all(b"head").await.unwrap();
+        connection.read_exact(&mut buffer).await.unwrap();
+        stage.answering();
+        stage.answered();
+        for part in 0..4 {
+            connection.write_all(b"part").await.unwrap();
+            let sending = tokio::time::timeout(Duration::from_secs(50), connection.read(&mut buffer)).await;
+            assert!(sending.is_err(), "cut off after part {part}");
+            client.read_exact(&mut buffer).await.unwrap();
         }
         assert_eq!(connection.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
