@@ -133,6 +133,12 @@ impl Desk {
         }
     }
 
+    /// The ingest listener's routes under other bounds.
+    pub fn bounded(&self, limits: Limits) -> Router {
+        let access = Access { anonymous_submits: true, anonymous_leases: true };
+        ingest_router(Ingest::new(self.gateway.clone(), limits, access))
+    }
+
     /// The law sees this depth of a tier.
     pub fn sees_depth(&self, tier: Tier, depth: u64) {
         let readings = TierMap::from_fn(|each| {

@@ -152,10 +152,9 @@ async fn read_lines(
 async fn take_line(stage: &mut Stage<'_>, line: bytes::Bytes) -> Result<(), Problem> {
     stage.check_room()?;
     if array::is_json(&line) {
-        stage.take(line).await;
-    } else {
-        stage.fail(Problem::malformed("the line is no JSON"));
+        return stage.take(line).await;
     }
+    stage.fail(Problem::malformed("the line is no JSON"));
     Ok(())
 }
 
@@ -176,7 +175,7 @@ async fn read_array(
         if length(element.len()) > limits.max_job_bytes {
             stage.job_too_large();
         } else {
-            stage.take(element).await;
+            stage.take(element).await?;
         }
     }
     Ok(())
