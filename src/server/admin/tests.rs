@@ -116,3 +116,20 @@ async fn an_instance_that_stops_or_cannot_write_is_not_ready() {
     assert_eq!(desk.admin("GET", "/healthz", "").await.status, 200);
     assert_eq!(desk.post("/v1/jobs", &[], "{}").await.status, 202, "jobs are still taken while leaving");
 }
+
+#[tokio::test]
+async fn a_page_starts_only_where_an_earlier_one_said() {
+    let desk = Desk::usual();
+    for _ in 0..3 {
+        bury(&desk, "digest").await;
+    }
+    let next = desk.admin("GET", "/v1/dead-letters?limit=2", "").await.json()["next"].clone();
+    let path = format!("/v1/dead-letters?after={}", next.as_str().unwrap());
+    let page = desk.admin("GET", &path, "").await.json();
+    assert_eq!((page["dead_letters"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
+    for mark in ["garbage", "", "-1", "+1", "01", "FF", "8000000000000000", "%31"] {
+        let answer = desk.admin("GET", &format!("/v1/dead-letters?after={mark}"), "").await;
+        assert_eq!(answer.code(), (400, "malformed_request".to_owned()), "{mark:?}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("next"), "{}", answer.text);
+    }
+}

@@ -121,6 +121,7 @@ impl Problem {
     /// The queue cannot answer a worker or an operator.
     pub fn queue(error: &QueueError) -> Problem {
         match error {
+            QueueError::BadPage => Problem::malformed(error.to_string()),
             QueueError::Unavailable { .. } => Problem::new(Code::BackendUnavailable, error.to_string()),
             QueueError::Closed => Problem::draining(),
         }
