@@ -26,6 +26,7 @@ pub mod framing;
 pub mod health;
 pub mod ingest;
 pub mod job_head;
+pub mod json_object;
 pub mod leases;
 pub mod limits;
 pub mod listen;

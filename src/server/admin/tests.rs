@@ -133,3 +133,19 @@ async fn a_page_starts_only_where_an_earlier_one_said() {
         assert!(answer.json()["detail"].as_str().unwrap().contains("next"), "{}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn a_selection_that_is_none_is_told_in_its_own_words() {
+    let desk = Desk::usual();
+    for (body, told) in [
+        (r#"{"ids":"a"}"#, "ids: expected a list of texts"),
+        (r#"{"tier":7}"#, "tier: expected a text"),
+        (r#"{"tier":"p1","limit":-1}"#, "limit: expected a whole number from 1 to 1000"),
+        (r#"{"all":"yes"}"#, "all: expected true or false"),
+        (r#"{"everything":true}"#, "everything: no such key, expected one of ids, tier, limit, all"),
+    ] {
+        let answer = desk.admin("POST", "/v1/dead-letters/purge", body).await;
+        assert_eq!(answer.code(), (400, "malformed_request".to_owned()));
+        assert_eq!(answer.json()["detail"], told, "{body}");
+    }
+}

@@ -222,3 +222,16 @@ async fn what_is_held_when_the_time_is_over_does_not_wait_tier_after_tier() {
     assert_eq!(outcomes[..3], ["outcome_unknown", "overloaded", "outcome_unknown"]);
     assert_eq!(answer.json()["ended"], json!("overloaded"));
 }
+
+#[tokio::test]
+async fn what_is_no_array_is_told_in_its_own_words() {
+    let desk = Desk::usual();
+    for (body, told) in [
+        ("{\"a\":1}", "the body: expected a JSON array"),
+        ("[1", "the body: it ends within its JSON"),
+        ("[1,]", "the body: no JSON from line 1, column 4 on"),
+    ] {
+        let answer = desk.post("/v1/jobs/batch", &[ARRAY], body).await;
+        assert_eq!(answer.json()["detail"], told);
+    }
+}

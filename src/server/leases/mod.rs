@@ -40,10 +40,9 @@ pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Respo
 pub async fn ack(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let done = async {
         let (queue, body) = open(&ingest, request).await?;
-        let asked = request::ack(&body)?;
-        let known = tokens(&asked.leases);
-        let statuses = queue.ack(known).await;
-        results(asked.leases, statuses)
+        let leases = request::ack(&body)?;
+        let statuses = queue.ack(tokens(&leases)).await;
+        results(leases, statuses)
     };
     done.await.unwrap_or_else(Problem::into_response)
 }
