@@ -197,10 +197,10 @@ mod tests {
         let (mut client, server) = duplex(64);
         let mut connection = Patience::new(server, HEAD_TIME);
         let stage = connection.stage();
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 4];
         for _ in 0..2 {
             client.write_all(b"head").await.unwrap();
-            connection.read(&mut buffer).await.unwrap();
+            connection.read_exact(&mut buffer).await.unwrap();
             stage.answering();
             let answering =
                 tokio::time::timeout(Duration::from_secs(600), connection.read(&mut buffer)).await;
@@ -217,10 +217,10 @@ mod tests {
         let (mut client, server) = duplex(64);
         let mut connection = Patience::new(server, HEAD_TIME);
         let stage = connection.stage();
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 4];
         for round in 0..4 {
             client.write_all(b"head").await.unwrap();
-            connection.read(&mut buffer).await.unwrap();
+            connection.read_exact(&mut buffer).await.unwrap();
             // At once: nothing is read meanwhile.
             stage.answering();
             stage.answered();
