@@ -92,6 +92,7 @@ fn checked(limit: usize) -> Result<usize, Problem> {
 
 /// The most dead letters of one page or one selection.
 pub const MOST: usize = 1_000;
+/// The same where it is read.
 const MOST_AS_NUMBER: u64 = 1_000;
 
 /// The limit that is not said.
