@@ -73,10 +73,14 @@ impl<S> Patience<S> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// A client that still takes its answer does not rest: the rest begins with the last byte that it took.
-    fn note(&mut self, written: &Poll<io::Result<usize>>) {
-        if written.is_ready() && self.timed == Some(IDLE) {
-            self.timed = None;
+    /// The rest begins with the last byte of the answer that the client took. It is timed from here: hyper does not
+    /// read again before something wakes it.
+    fn rest_after(&mut self, written: &Poll<io::Result<usize>>, context: &mut Context<'_>) {
+        if written.is_ready() && self.stage.now() == IDLE {
+            self.timer.set(sleep(IDLE_TIME));
+            self.timed = Some(IDLE);
+            // Only so that it wakes; whoever reads then sees that it is over.
+            let _ = self.timer.as_mut().poll(context);
         }
     }
 }
@@ -108,7 +112,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(&written);
+        self.rest_after(&written, context);
         written
     }
 
@@ -118,7 +122,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.note(&written);
+        self.rest_after(&written, context);
         written
     }
 
@@ -148,6 +152,8 @@ const IDLE_TIME: Duration = Duration::from_secs(75);
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
@@ -246,5 +252,27 @@ mod tests {
             client.read_exact(&mut buffer).await.unwrap();
         }
         assert_eq!(connection.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_ends_though_nobody_reads_after_the_answer() {
+        let (mut client, server) = duplex(64);
+        let mut connection = Patience::new(server, HEAD_TIME);
+        let stage = connection.stage();
+        let mut buffer = [0; 4];
+        client.write_all(b"head").await.unwrap();
+        connection.read_exact(&mut buffer).await.unwrap();
+        stage.answering();
+        stage.answered();
+        let mut answered = false;
+        let served = poll_fn(|context| {
+            if !std::mem::replace(&mut answered, true) {
+                assert!(Pin::new(&mut connection).poll_write(context, b"answer").is_ready());
+                return Poll::Pending;
+            }
+            Pin::new(&mut connection).poll_read(context, &mut ReadBuf::new(&mut buffer))
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(100), served).await.expect("it is woken");
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
