@@ -9,14 +9,13 @@ use crate::app::{self, StartError};
 use crate::config::Settings;
 use crate::policy::compile::Compiled;
 use crate::telemetry::log;
+use crate::yaml::fault::Faults;
 
 /// Runs the gateway under these settings, starting with this policy. Its warnings go where the logs go, in their form.
 pub fn run(settings: Settings, compiled: Compiled) -> ExitCode {
     log::init(settings.log);
     let Compiled { policy, warnings } = compiled;
-    if !warnings.list.is_empty() {
-        warn!(%warnings, "the policy works, and probably not as meant");
-    }
+    warn_of(&warnings);
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -31,9 +30,43 @@ pub fn run(settings: Settings, compiled: Compiled) -> ExitCode {
     }
 }
 
+fn warn_of(warnings: &Faults) {
+    for warning in warnings.to_string().lines() {
+        warn!(warning, "the policy works, and probably not as meant");
+    }
+}
+
 /// For `--help`.
 pub(super) const EXAMPLES: &str = "Examples:
   tidegate serve
   tidegate serve --config config/tidegate.yaml
   tidegate serve --set ingest.listen=0.0.0.0:8080 --set policy=policies/flash-sale.yaml
   TIDEGATE_INGEST__LISTEN=0.0.0.0:8080 tidegate serve";
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::compile::compile;
+
+    #[test]
+    fn each_warning_is_one_line_of_the_log() {
+        let swings = "target: { depth: 100 }, max_depth: 1000, shed: { at: 101, until: 50 }";
+        let document = format!("tiers:\n  p1: {{ {swings} }}\n  p2: {{ {swings} }}\n");
+        let warnings = compile(&document, "policy.yaml").unwrap().warnings;
+        assert_eq!(warnings.list.len(), 2);
+        let log = Arc::new(tempfile::tempfile().unwrap());
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&log)).finish();
+        tracing::subscriber::with_default(lines, || warn_of(&warnings));
+        let mut text = String::new();
+        let mut log = &*log;
+        log.rewind().unwrap();
+        log.read_to_string(&mut text).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| line.contains("WARN")), "{text}");
+        assert!(lines[0].contains("tiers.p1") && lines[1].contains("tiers.p2"), "{text}");
+    }
+}

@@ -50,7 +50,7 @@ pub struct DeadLetterQuery {
     pub tier: Option<Tier>,
     /// At most this many, 1..=1000.
     pub limit: usize,
-    /// Only those after the `next` of an earlier page.
+    /// Only those after the `next` of an earlier page; anything else is `QueueError::BadPage`.
     pub after: Option<String>,
 }
 

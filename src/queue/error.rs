@@ -29,6 +29,9 @@ pub enum StoreError {
 /// Why a queue cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
+    /// The page asked for begins where no page said that the next one does.
+    #[error("after is not the next of an earlier page")]
+    BadPage,
     /// The storage failed.
     #[error("the queue's storage failed: {detail}")]
     Unavailable {

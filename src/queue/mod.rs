@@ -46,6 +46,9 @@ pub trait JobQueue: Send + Sync + 'static {
     fn check_own_disk(&self) -> Result<(), QueueError>;
 
     /// A page of dead letters, oldest first.
+    ///
+    /// # Errors
+    /// [`QueueError::BadPage`] besides those of every call.
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>>;
 
     /// One dead letter with its payload.

@@ -24,6 +24,7 @@ use crate::server::body::Intake;
 use crate::server::budget::Reservation;
 use crate::server::draft::{self, Draft};
 use crate::server::fields;
+use crate::server::framing;
 use crate::server::job_head;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
@@ -86,6 +87,7 @@ fn check_head(parts: &Parts, declared: Option<u64>, limit: u64) -> Result<Option
     if declared.is_some_and(|declared| declared > limit) {
         return Err(Problem::new(Code::TooLarge, format!("a job has at most {limit} bytes")));
     }
+    framing::check(parts)?;
     let expires_in = job_head::check(&parts.headers)?;
     let content_type = job_head::content_type(&parts.headers)?.unwrap_or_default();
     let essence = job_head::essence(content_type);

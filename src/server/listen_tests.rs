@@ -190,3 +190,55 @@ async fn a_connection_that_never_ends_is_cut_off_at_the_end() {
     assert_eq!(read_until(&mut stuck, "never").await, "");
     assert_eq!(open.desk.gateway.in_flight.count(), 0);
 }
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let open = open(LIMITS).await;
+    let cases = [
+        ("HTTP/1.1", "", 400),
+        ("HTTP/1.1", "host: a\r\nhost: a\r\n", 400),
+        ("HTTP/1.0", "host: a\r\nhost: b\r\n", 400),
+        ("HTTP/1.1", "host: a b\r\n", 400),
+        ("HTTP/1.1", "host: user@a\r\n", 400),
+        ("HTTP/1.1", "host: \r\n", 200),
+        ("HTTP/1.1", "host: [::1]:8080\r\n", 200),
+        ("HTTP/1.0", "", 200),
+    ];
+    for path in ["/v1/jobs", "/v1/jobs/batch", "/v1/leases", "/v1/leases/ack"] {
+        for (version, host, status) in cases {
+            let status = if status == 200 && path.starts_with("/v1/jobs") { 202 } else { status };
+            let body = if path.ends_with("ack") { "{\"leases\":[]}" } else { "{}" };
+            let fields = format!("content-type: application/x-ndjson\r\ncontent-length: {}", body.len());
+            let mut stream = open.connect().await;
+            let head = format!("POST {path} {version}\r\n{host}{fields}\r\nconnection: close\r\n\r\n");
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            let answer = read_until(&mut stream, "never").await;
+            let told = answer.get(9..12).unwrap_or_default();
+            assert_eq!(told, status.to_string(), "{path} {version} {host:?}: {answer}");
+            assert_eq!(answer.contains("malformed_request"), status == 400, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_chunked_and_nothing_else() {
+    let open = open(LIMITS).await;
+    for (path, codings, taken) in [
+        ("/v1/jobs", "gzip, chunked", false),
+        ("/v1/jobs", "identity, chunked", false),
+        ("/v1/jobs", "chunked, chunked", false),
+        ("/v1/jobs", "chunked\r\ntransfer-encoding: chunked", false),
+        ("/v1/jobs/batch", "deflate, chunked", false),
+        ("/v1/leases", "gzip, chunked", false),
+        ("/v1/jobs", " Chunked ", true),
+    ] {
+        let mut stream = open.connect().await;
+        let fields = "host: t\r\ncontent-type: application/x-ndjson\r\nconnection: close";
+        let head = format!("POST {path} HTTP/1.1\r\n{fields}\r\ntransfer-encoding: {codings}\r\n\r\n");
+        stream.write_all(format!("{head}2\r\n{{}}\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "never").await;
+        let status = if taken { "HTTP/1.1 202" } else { "HTTP/1.1 400" };
+        assert!(answer.starts_with(status), "{path} {codings:?}: {answer}");
+    }
+    assert_eq!(open.desk.leased().await.len(), 1, "coded bytes are not stored");
+}

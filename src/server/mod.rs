@@ -7,7 +7,7 @@
 //! 2. the router below: 404 and 405 are problem documents too.
 //! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
 //! 4. [`budget`]: is there memory for the body.
-//! 5. [`job_head`]: is the head well formed.
+//! 5. [`framing`], [`job_head`]: is the head well formed.
 //! 6. the policy and the gate, by the head alone where it decides: a shut tier costs no body.
 //! 7. [`body`]: frame by frame, under a limit, the budget and the request's deadline.
 //! 8. the policy and the gate again, where the body decides; [`draft`] makes the job.
@@ -22,9 +22,11 @@ pub mod body;
 pub mod budget;
 pub mod draft;
 pub mod fields;
+pub mod framing;
 pub mod health;
 pub mod ingest;
 pub mod job_head;
+pub mod json_object;
 pub mod leases;
 pub mod limits;
 pub mod listen;

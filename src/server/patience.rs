@@ -72,6 +72,17 @@ impl<S> Patience<S> {
         ready!(self.timer.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// The rest begins with the last byte of the answer that the client took. It is timed from here: hyper does not
+    /// read again before something wakes it.
+    fn rest_after(&mut self, written: &Poll<io::Result<usize>>, context: &mut Context<'_>) {
+        if written.is_ready() && self.stage.now() == IDLE {
+            self.timer.set(sleep(IDLE_TIME));
+            self.timed = Some(IDLE);
+            // Only so that it wakes; whoever reads then sees that it is over.
+            let _ = self.timer.as_mut().poll(context);
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
@@ -85,6 +96,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
             read => {
                 if self.stage.now() == IDLE {
                     self.stage.0.store(READING, Ordering::Relaxed);
+                    // The rest is over: if the request is answered before anything is waited for, the next one is new.
+                    self.timed = None;
                 }
                 read
             }
@@ -98,7 +111,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.rest_after(&written, context);
+        written
     }
 
     fn poll_write_vectored(
@@ -106,7 +121,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.rest_after(&written, context);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -135,6 +152,8 @@ const IDLE_TIME: Duration = Duration::from_secs(75);
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
@@ -184,10 +203,10 @@ mod tests {
         let (mut client, server) = duplex(64);
         let mut connection = Patience::new(server, HEAD_TIME);
         let stage = connection.stage();
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 4];
         for _ in 0..2 {
             client.write_all(b"head").await.unwrap();
-            connection.read(&mut buffer).await.unwrap();
+            connection.read_exact(&mut buffer).await.unwrap();
             stage.answering();
             let answering =
                 tokio::time::timeout(Duration::from_secs(600), connection.read(&mut buffer)).await;
@@ -197,5 +216,63 @@ mod tests {
             assert!(resting.is_err(), "an idle connection stays");
         }
         assert_eq!(connection.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_begins_a_new_rest() {
+        let (mut client, server) = duplex(64);
+        let mut connection = Patience::new(server, HEAD_TIME);
+        let stage = connection.stage();
+        let mut buffer = [0; 4];
+        for round in 0..4 {
+            client.write_all(b"head").await.unwrap();
+            connection.read_exact(&mut buffer).await.unwrap();
+            // At once: nothing is read meanwhile.
+            stage.answering();
+            stage.answered();
+            let resting = tokio::time::timeout(Duration::from_secs(50), connection.read(&mut buffer)).await;
+            assert!(resting.is_err(), "cut off in round {round}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_long_answer_slowly_is_not_resting() {
+        let (mut client, server) = duplex(4);
+        let mut connection = Patience::new(server, HEAD_TIME);
+        let stage = connection.stage();
+        let mut buffer = [0; 4];
+        client.write_all(b"head").await.unwrap();
+        connection.read_exact(&mut buffer).await.unwrap();
+        stage.answering();
+        stage.answered();
+        for part in 0..4 {
+            connection.write_all(b"part").await.unwrap();
+            let sending = tokio::time::timeout(Duration::from_secs(50), connection.read(&mut buffer)).await;
+            assert!(sending.is_err(), "cut off after part {part}");
+            client.read_exact(&mut buffer).await.unwrap();
+        }
+        assert_eq!(connection.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_ends_though_nobody_reads_after_the_answer() {
+        let (mut client, server) = duplex(64);
+        let mut connection = Patience::new(server, HEAD_TIME);
+        let stage = connection.stage();
+        let mut buffer = [0; 4];
+        client.write_all(b"head").await.unwrap();
+        connection.read_exact(&mut buffer).await.unwrap();
+        stage.answering();
+        stage.answered();
+        let mut answered = false;
+        let served = poll_fn(|context| {
+            if !std::mem::replace(&mut answered, true) {
+                assert!(Pin::new(&mut connection).poll_write(context, b"answer").is_ready());
+                return Poll::Pending;
+            }
+            Pin::new(&mut connection).poll_read(context, &mut ReadBuf::new(&mut buffer))
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(100), served).await.expect("it is woken");
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -133,6 +133,12 @@ impl Desk {
         }
     }
 
+    /// The ingest listener's routes under other bounds.
+    pub fn bounded(&self, limits: Limits) -> Router {
+        let access = Access { anonymous_submits: true, anonymous_leases: true };
+        ingest_router(Ingest::new(self.gateway.clone(), limits, access))
+    }
+
     /// The law sees this depth of a tier.
     pub fn sees_depth(&self, tier: Tier, depth: u64) {
         let readings = TierMap::from_fn(|each| {
@@ -175,10 +181,14 @@ impl Desk {
     }
 }
 
-/// Sends one request to a router.
+/// Sends one request to a router, with a `Host` unless the fields have one.
 pub async fn send(router: &Router, method: &str, path: &str, fields: &[(&str, &str)], body: Body) -> Answer {
-    let request =
-        fields.iter().fold(Request::builder().method(method).uri(path), |request, (name, value)| {
+    let names_host = fields.iter().any(|(name, _)| *name == "host");
+    let host: &[_] = if names_host { &[] } else { &[("host", "tidegate")] };
+    let request = host
+        .iter()
+        .chain(fields)
+        .fold(Request::builder().method(method).uri(path), |request, (name, value)| {
             request.header(*name, *value)
         });
     Answer::of(router.clone().oneshot(request.body(body).unwrap()).await.unwrap()).await

@@ -43,7 +43,8 @@ async fn malformed_lease_calls() {
 #[tokio::test]
 async fn malformed_admin_calls() {
     let gateway = guarded().await;
-    let bad_queries = ["tier=p9", "limit=0", "limit=1001", "limit=x", "limit=-1", "colour=red"];
+    let bad_queries =
+        ["tier=p9", "limit=0", "limit=1001", "limit=x", "limit=-1", "colour=red", "after=garbage"];
     for query in bad_queries {
         let answer = gateway.admin.get(&format!("/v1/dead-letters?{query}")).send().await;
         assert_eq!(answer.any_problem().code, "malformed_request", "{query}");

@@ -42,6 +42,25 @@ async fn malformed_bodies() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_wrong_as_http() {
+    let gateway = guarded().await;
+    let head = |fields: &str| format!("{POST}\r\n{fields}content-length: 2\r\n\r\n{{}}").into_bytes();
+    let coded = |codings: &str| job(&format!("transfer-encoding: {codings}\r\n"), "2\r\n{}\r\n0\r\n\r\n");
+    let bad = || Problem(400, "malformed_request");
+    let cases = vec![
+        case("no host", head(""), bad()),
+        case("two hosts", head("host: a\r\nhost: b\r\n"), bad()),
+        case("a host that is none", head("host: a b\r\n"), bad()),
+        case("a coding before the chunks", coded("gzip, chunked"), bad()),
+        case("chunks in chunks", coded("chunked, chunked"), bad()),
+    ];
+    all(&gateway, cases).await;
+    let jobs = gateway.drain().await;
+    assert!(jobs.iter().all(|job| job.text() == "the next good job"), "coded bytes are not stored");
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn malformed_headers() {
     let gateway = guarded().await;
     let length = "content-length: 2\r\n";

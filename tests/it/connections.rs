@@ -123,6 +123,25 @@ async fn connections_beyond_the_bound_wait_and_are_served_when_others_go() {
     gateway.finish().await;
 }
 
+#[tokio::test]
+async fn an_idle_connection_is_still_served_after_the_time_for_a_head() {
+    let setup = Setup::with(&Policy::calm()).set("limits.header_timeout", "1s");
+    let gateway = setup.start().await;
+    let mut connection = Raw::connect(gateway.ingest.address()).await;
+    for round in 0..3 {
+        connection.send(JOB).await;
+        assert_eq!(answer(&mut connection).await, Some(202), "round {round}");
+        gateway.tally.job(202);
+        // The rest itself is what is looked at.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    // A head that has begun has its time, and no more.
+    connection.send("POST /v1/jo").await;
+    assert!(answer(&mut connection).await.is_none_or(|status| status == 408));
+    gateway.tally.open(1);
+    gateway.finish().await;
+}
+
 async fn answer(connection: &mut Raw) -> Option<u16> {
     connection.answer_within(Duration::from_secs(8)).await.map(|answer| answer.status)
 }

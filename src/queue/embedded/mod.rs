@@ -306,7 +306,12 @@ impl JobQueue for EmbeddedQueue {
     }
 
     fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
-        Box::pin(self.ask(|answer| Request::List(query, answer)))
+        Box::pin(async {
+            if query.after.as_deref().is_some_and(|mark| reader::place(mark).is_none()) {
+                return Err(QueueError::BadPage);
+            }
+            self.ask(|answer| Request::List(query, answer)).await
+        })
     }
 
     fn dead_letter(&self, id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {

@@ -112,13 +112,13 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
+/// The number that the `next` of a page stands for, if the text can be one.
+pub(super) fn place(mark: &str) -> Option<i64> {
+    i64::from_str_radix(mark, 16).ok().filter(|seq| *seq > 0 && format!("{seq:x}") == mark)
+}
+
 fn list(db: &Connection, query: &DeadLetterQuery) -> rusqlite::Result<DeadLetterPage> {
-    let after = match query.after.as_deref().map(|mark| i64::from_str_radix(mark, 16)) {
-        None => 0,
-        Some(Ok(seq)) => seq,
-        // A mark that no page gave has nothing after it.
-        Some(Err(_)) => return Ok(DeadLetterPage::default()),
-    };
+    let after = query.after.as_deref().and_then(place).unwrap_or(0);
     let mut select = db.prepare_cached(match query.tier {
         Some(_) => "SELECT seq, tier, died_at, history, job FROM dead WHERE seq > ?1 AND tier = ?3 LIMIT ?2",
         None => "SELECT seq, tier, died_at, history, job FROM dead WHERE seq > ?1 AND ?3 IS NULL LIMIT ?2",

@@ -1,10 +1,8 @@
 //! Which dead letters an operator means: parsed from a query or a body.
 
-use serde::Deserialize;
-
 use crate::domain::tier::Tier;
 use crate::queue::dead_letter::DeadLetterQuery;
-use crate::server::leases::request;
+use crate::server::json_object::{JsonObject, expected};
 use crate::server::problem::Problem;
 
 /// The dead letters to replay or to purge.
@@ -34,16 +32,20 @@ impl Selection {
                 r#"select dead letters in one form: {"ids":[..]}, {"tier":..,"limit":..} or {"all":true}"#,
             )
         };
-        let asked: SelectionBody = request::parse(body)?;
-        match asked {
-            SelectionBody { ids: Some(ids), tier: None, limit: None, all: None } => match ids.len() {
+        let mut object = JsonObject::parse(body)?;
+        let (ids, tier) = (object.texts("ids")?, object.text("tier")?);
+        let (limit, all) = (object.number("limit", 1..=MOST_AS_NUMBER)?, object.flag("all")?);
+        object.close()?;
+        match (ids, tier, limit, all) {
+            (Some(ids), None, None, None) => match ids.len() {
                 1..=MOST => Ok(Selection::Ids(ids)),
-                _ => Err(Problem::malformed(format!("ids are 1 to {MOST}"))),
+                _ => Err(expected("ids", &format!("a list of 1 to {MOST} ids"))),
             },
-            SelectionBody { ids: None, tier: Some(tier), limit, all: None } => {
-                Ok(Selection::Oldest { tier: parse_tier(&tier)?, limit: checked(limit.unwrap_or(USUAL))? })
+            (None, Some(tier), limit, None) => {
+                let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL);
+                Ok(Selection::Oldest { tier: parse_tier(&tier)?, limit })
             }
-            SelectionBody { ids: None, tier: None, limit: None, all: Some(true) } => Ok(Selection::All),
+            (None, None, None, Some(true)) => Ok(Selection::All),
             _ => Err(one_form()),
         }
     }
@@ -76,15 +78,6 @@ pub fn query(text: &str) -> Result<DeadLetterQuery, Problem> {
     Ok(query)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SelectionBody {
-    ids: Option<Vec<String>>,
-    tier: Option<String>,
-    limit: Option<usize>,
-    all: Option<bool>,
-}
-
 fn parse_tier(word: &str) -> Result<Tier, Problem> {
     word.parse().map_err(|error| Problem::malformed(format!("tier: {error}")))
 }
@@ -99,6 +92,8 @@ fn checked(limit: usize) -> Result<usize, Problem> {
 
 /// The most dead letters of one page or one selection.
 pub const MOST: usize = 1_000;
+/// The same where it is read.
+const MOST_AS_NUMBER: u64 = 1_000;
 
 /// The limit that is not said.
 const USUAL: usize = 100;

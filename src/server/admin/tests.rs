@@ -116,3 +116,36 @@ async fn an_instance_that_stops_or_cannot_write_is_not_ready() {
     assert_eq!(desk.admin("GET", "/healthz", "").await.status, 200);
     assert_eq!(desk.post("/v1/jobs", &[], "{}").await.status, 202, "jobs are still taken while leaving");
 }
+
+#[tokio::test]
+async fn a_page_starts_only_where_an_earlier_one_said() {
+    let desk = Desk::usual();
+    for _ in 0..3 {
+        bury(&desk, "digest").await;
+    }
+    let next = desk.admin("GET", "/v1/dead-letters?limit=2", "").await.json()["next"].clone();
+    let path = format!("/v1/dead-letters?after={}", next.as_str().unwrap());
+    let page = desk.admin("GET", &path, "").await.json();
+    assert_eq!((page["dead_letters"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
+    for mark in ["garbage", "", "-1", "+1", "01", "FF", "8000000000000000", "%31"] {
+        let answer = desk.admin("GET", &format!("/v1/dead-letters?after={mark}"), "").await;
+        assert_eq!(answer.code(), (400, "malformed_request".to_owned()), "{mark:?}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("next"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_selection_that_is_none_is_told_in_its_own_words() {
+    let desk = Desk::usual();
+    for (body, told) in [
+        (r#"{"ids":"a"}"#, "ids: expected a list of texts"),
+        (r#"{"tier":7}"#, "tier: expected a text"),
+        (r#"{"tier":"p1","limit":-1}"#, "limit: expected a whole number from 1 to 1000"),
+        (r#"{"all":"yes"}"#, "all: expected true or false"),
+        (r#"{"everything":true}"#, "everything: no such key, expected one of ids, tier, limit, all"),
+    ] {
+        let answer = desk.admin("POST", "/v1/dead-letters/purge", body).await;
+        assert_eq!(answer.code(), (400, "malformed_request".to_owned()));
+        assert_eq!(answer.json()["detail"], told, "{body}");
+    }
+}

@@ -7,6 +7,8 @@ use serde::Deserializer;
 use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::server::json_object;
+
 /// Why there are no elements.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
@@ -14,7 +16,7 @@ pub enum ArrayError {
     #[error("a batch has at most {0} jobs")]
     TooLong(u64),
     /// It is not a JSON array.
-    #[error("the body is no JSON array: {0}")]
+    #[error("the body: {0}")]
     Malformed(String),
 }
 
@@ -30,7 +32,7 @@ pub fn elements(body: &Bytes, most: u64) -> Result<Vec<Bytes>, ArrayError> {
     match elements {
         Ok(elements) => Ok(elements),
         Err(_) if too_long => Err(ArrayError::TooLong(most)),
-        Err(error) => Err(ArrayError::Malformed(error.to_string())),
+        Err(error) => Err(ArrayError::Malformed(json_object::fault(&error, "a JSON array"))),
     }
 }
 

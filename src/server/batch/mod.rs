@@ -26,6 +26,7 @@ use crate::server::body::{BodyError, Intake};
 use crate::server::budget::Reservation;
 use crate::server::draft::Draft;
 use crate::server::fields::{IDEMPOTENCY_KEY, JSON};
+use crate::server::framing;
 use crate::server::job_head;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
@@ -96,6 +97,7 @@ fn check_head(
     if declared.is_some_and(|declared| declared > limit) {
         return Err(Problem::new(Code::TooLarge, format!("a batch has at most {limit} bytes")));
     }
+    framing::check(parts)?;
     let expires_in = job_head::check(&parts.headers)?;
     if parts.headers.contains_key(IDEMPOTENCY_KEY) {
         return Err(Problem::malformed("an Idempotency-Key names one job: a batch takes none"));
@@ -150,10 +152,9 @@ async fn read_lines(
 async fn take_line(stage: &mut Stage<'_>, line: bytes::Bytes) -> Result<(), Problem> {
     stage.check_room()?;
     if array::is_json(&line) {
-        stage.take(line).await;
-    } else {
-        stage.fail(Problem::malformed("the line is no JSON"));
+        return stage.take(line).await;
     }
+    stage.fail(Problem::malformed("the line is no JSON"));
     Ok(())
 }
 
@@ -174,7 +175,7 @@ async fn read_array(
         if length(element.len()) > limits.max_job_bytes {
             stage.job_too_large();
         } else {
-            stage.take(element).await;
+            stage.take(element).await?;
         }
     }
     Ok(())

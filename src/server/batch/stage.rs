@@ -27,6 +27,8 @@ pub struct Stage<'a> {
     arrived: Moment,
     groups: TierMap<Group>,
     tally: Tally,
+    /// Whether jobs were stored, which may have taken long, since it was last looked whether to go on.
+    stored: bool,
 }
 
 /// Admitted jobs of one tier that wait to be stored together.
@@ -42,7 +44,8 @@ impl<'a> Stage<'a> {
     /// An empty stage for a request with this head.
     pub fn new(ingest: &'a Ingest, parts: &'a Parts, draft: Draft, arrived: Moment) -> Stage<'a> {
         let policy = ingest.gateway.policy.load_full();
-        Stage { ingest, parts, policy, draft, arrived, groups: TierMap::default(), tally: Tally::default() }
+        let (groups, tally) = (TierMap::default(), Tally::default());
+        Stage { ingest, parts, policy, draft, arrived, groups, tally, stored: false }
     }
 
     /// Payload bytes that wait to be stored.
@@ -86,7 +89,13 @@ impl<'a> Stage<'a> {
     }
 
     /// Takes the next job: classified, admitted, and stored when its tier's group is full.
-    pub async fn take(&mut self, payload: Bytes) {
+    ///
+    /// # Errors
+    /// The batch ends before this job: while others were stored, its time ran out or the gateway began to drain.
+    pub async fn take(&mut self, payload: Bytes) -> Result<(), Problem> {
+        if std::mem::take(&mut self.stored) {
+            self.check_going_on()?;
+        }
         match self.admit(payload) {
             Ok(tier) => {
                 let group = &self.groups[tier];
@@ -96,6 +105,7 @@ impl<'a> Stage<'a> {
             }
             Err(problem) => self.tally.failed(problem),
         }
+        Ok(())
     }
 
     /// Stores what still waits, critical first; what became of every job.
@@ -109,6 +119,11 @@ impl<'a> Stage<'a> {
         for tier in Tier::ALL {
             self.store(tier).await;
         }
+    }
+
+    fn check_going_on(&self) -> Result<(), Problem> {
+        self.ingest.check_taking_jobs()?;
+        if self.ingest.time_left(self.arrived).is_zero() { Err(Problem::out_of_time()) } else { Ok(()) }
     }
 
     fn admit(&mut self, payload: Bytes) -> Result<Tier, Problem> {
@@ -132,16 +147,29 @@ impl<'a> Stage<'a> {
         let Group { permit: Some(permit), jobs, places, .. } = std::mem::take(&mut self.groups[tier]) else {
             return;
         };
+        self.stored = true;
         let limit = permit.limit();
         let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
-        let within = self.ingest.time_left(self.arrived).max(LEAST_STORE_TIME);
-        match self.ingest.store(permit, jobs, within).await {
+        let within = self.store_time();
+        let stored = if within.is_zero() {
+            Err(Problem::out_of_time().of(tier))
+        } else {
+            self.ingest.store(permit, jobs, within).await
+        };
+        match stored {
             Ok(_) => {
                 self.tally.note_limit(tier, limit);
                 places.into_iter().zip(ids).for_each(|(place, id)| self.tally.settle_stored(place, id));
             }
             Err(problem) => places.into_iter().for_each(|place| self.tally.settle_failed(place, &problem)),
         }
+    }
+
+    /// The time to store a group: until the request's time is over, and a little beyond it, in which all that is
+    /// still held must find its place.
+    fn store_time(&self) -> Duration {
+        let beyond = self.ingest.time_left(self.arrived.plus(LAST_STORE_TIME));
+        self.ingest.time_left(self.arrived).max(beyond.min(LAST_STORE_TIME))
     }
 }
 
@@ -152,4 +180,4 @@ const GROUP_JOBS: usize = 256;
 const GROUP_BYTES: usize = 256 * 1024;
 
 /// A slow client uses up the request's time; what it did send is still stored in this.
-const LEAST_STORE_TIME: Duration = Duration::from_secs(1);
+const LAST_STORE_TIME: Duration = Duration::from_secs(1);

@@ -1,11 +1,14 @@
 //! Batches over the router: what is stored, what each item is told, and what is counted.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::domain::tier::Tier;
 use crate::queue::error::StoreError;
 use crate::runtime::lifecycle::Phase;
-use crate::server::testing::{Answer, Desk, chunks};
+use crate::server::limits::Limits;
+use crate::server::testing::{Answer, Desk, LIMITS, chunks, send};
 
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 const ARRAY: (&str, &str) = ("content-type", "application/json; charset=utf-8");
@@ -165,4 +168,70 @@ async fn an_element_that_is_too_large_fails_alone() {
     let answer = desk.post("/v1/jobs/batch", &[ARRAY], body).await;
     assert_eq!(outcomes(&answer), ["202", "too_large", "202"]);
     assert_eq!(payloads(&desk).await, ["1", "2"]);
+}
+
+/// More items than are stored at once, in both forms.
+fn many() -> [((&'static str, &'static str), String); 2] {
+    [(ARRAY, format!("[{}1]", "1,".repeat(599))), (NDJSON, "1\n".repeat(600))]
+}
+
+const ROOM_FOR_MANY: Limits = Limits { max_batch_jobs: 1_000, ..LIMITS };
+
+#[tokio::test]
+async fn a_batch_ends_with_its_time_when_the_queue_is_slow() {
+    for (form, body) in many() {
+        let desk = Desk::failing(None);
+        let router = desk.bounded(ROOM_FOR_MANY);
+        let answer = send(&router, "POST", "/v1/jobs/batch", &[form], body.into()).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["ended"]),
+            (207, &json!("overloaded")),
+            "{form:?}"
+        );
+        let outcomes = outcomes(&answer);
+        assert!(outcomes.len() < 600, "the rest is not listed");
+        assert!(outcomes.iter().all(|outcome| outcome == "outcome_unknown"), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_ends_when_the_gateway_drains_however_fast_its_client_is() {
+    for (form, body) in many() {
+        let desk = Desk::usual();
+        let router = desk.bounded(Limits { request_timeout: Duration::from_secs(60), ..ROOM_FOR_MANY });
+        let lifecycle = desk.gateway.lifecycle.clone();
+        let stopping = async { lifecycle.advance(Phase::Draining) };
+        let fields = [form];
+        let sending = send(&router, "POST", "/v1/jobs/batch", &fields, body.into());
+        let (answer, ()) = tokio::join!(sending, stopping);
+        assert_eq!((answer.status.as_u16(), &answer.json()["ended"]), (207, &json!("draining")), "{form:?}");
+        let outcomes = outcomes(&answer);
+        assert!(outcomes.len() < 600 && outcomes.iter().all(|outcome| outcome == "202"), "{outcomes:?}");
+        assert_eq!(payloads(&desk).await.len(), outcomes.len());
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_when_the_time_is_over_does_not_wait_tier_after_tier() {
+    let desk = Desk::failing(None);
+    let router = desk.bounded(ROOM_FOR_MANY);
+    let body = format!("{{\"type\":\"payment\"}}\n{{\"type\":\"digest\"}}\n{}", "1\n".repeat(300));
+    let answer = send(&router, "POST", "/v1/jobs/batch", &[NDJSON], body.into()).await;
+    let outcomes = outcomes(&answer);
+    assert_eq!(outcomes.len(), 2 + 256);
+    assert_eq!(outcomes[..3], ["outcome_unknown", "overloaded", "outcome_unknown"]);
+    assert_eq!(answer.json()["ended"], json!("overloaded"));
+}
+
+#[tokio::test]
+async fn what_is_no_array_is_told_in_its_own_words() {
+    let desk = Desk::usual();
+    for (body, told) in [
+        ("{\"a\":1}", "the body: expected a JSON array"),
+        ("[1", "the body: it ends within its JSON"),
+        ("[1,]", "the body: no JSON from line 1, column 4 on"),
+    ] {
+        let answer = desk.post("/v1/jobs/batch", &[ARRAY], body).await;
+        assert_eq!(answer.json()["detail"], told);
+    }
 }

@@ -16,6 +16,7 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken};
 use crate::queue::error::QueueError;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::server::framing;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -39,10 +40,9 @@ pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Respo
 pub async fn ack(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let done = async {
         let (queue, body) = open(&ingest, request).await?;
-        let asked = request::ack(&body)?;
-        let known = tokens(&asked.leases);
-        let statuses = queue.ack(known).await;
-        results(asked.leases, statuses)
+        let leases = request::ack(&body)?;
+        let statuses = queue.ack(tokens(&leases)).await;
+        results(leases, statuses)
     };
     done.await.unwrap_or_else(Problem::into_response)
 }
@@ -76,6 +76,7 @@ async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, byte
     let mut intake = ingest.intake(&parts.headers, body, arrived);
     let read = async {
         ingest.access.may_lease(&parts.headers)?;
+        framing::check(&parts)?;
         let queue = ingest.gateway.leases.as_deref().ok_or_else(no_leases)?;
         let declared = intake.declared().unwrap_or(0).min(LONGEST_BODY);
         let mut held = ingest.bodies.reserve(declared).map_err(|_| Problem::overloaded())?;

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
 use crate::domain::tier::{Tier, TierSet};
 use crate::queue::embedded::lease::{LeaseRequest, Nack};
+use crate::server::json_object::{self, JsonObject};
 use crate::server::problem::Problem;
 
 /// Reads the body of `POST /v1/leases`; an empty one asks for all defaults.
@@ -14,34 +12,33 @@ use crate::server::problem::Problem;
 /// # Errors
 /// 400: not JSON, an unknown key, or a number out of its range.
 pub fn lease(body: &[u8]) -> Result<LeaseRequest, Problem> {
-    let asked: LeaseBody = if body.is_empty() { LeaseBody::default() } else { parse(body)? };
-    if let Some(worker) = &asked.worker
-        && !(1..=LONGEST_WORKER).contains(&worker.chars().count())
-    {
-        return Err(Problem::malformed("worker has 1 to 128 characters"));
+    let mut object = if body.is_empty() { JsonObject::empty() } else { JsonObject::parse(body)? };
+    let max = object.number("max", 1..=1_000)?.unwrap_or(100);
+    let period = object.number("lease_seconds", 1..=LONGEST_LEASE)?.unwrap_or(USUAL_LEASE);
+    let wait = object.number("wait_seconds", 0..=30)?.unwrap_or(0);
+    let tiers = tiers(object.texts("tiers")?)?;
+    let worker = object.text("worker")?;
+    object.close()?;
+    if worker.is_some_and(|worker| !(1..=LONGEST_WORKER).contains(&worker.chars().count())) {
+        return Err(json_object::expected("worker", "a text of 1 to 128 characters"));
     }
     Ok(LeaseRequest {
-        max: usize::try_from(within("max", asked.max.unwrap_or(100), 1, 1_000)?).unwrap_or(usize::MAX),
-        period: seconds("lease_seconds", asked.lease_seconds.unwrap_or(30), 1, LONGEST_LEASE)?,
-        wait: seconds("wait_seconds", asked.wait_seconds.unwrap_or(0), 0, 30)?,
-        tiers: tiers(asked.tiers)?,
+        max: usize::try_from(max).unwrap_or(usize::MAX),
+        period: Duration::from_secs(period),
+        wait: Duration::from_secs(wait),
+        tiers,
     })
 }
 
-/// Leases to finish or to keep, as the worker wrote them.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ack {
-    /// The leases.
-    pub leases: Vec<String>,
-}
-
-/// Reads the body of `POST /v1/leases/ack`.
+/// Reads the body of `POST /v1/leases/ack`: the leases to finish, as the worker wrote them.
 ///
 /// # Errors
 /// As [`lease`].
-pub fn ack(body: &[u8]) -> Result<Ack, Problem> {
-    parse(body)
+pub fn ack(body: &[u8]) -> Result<Vec<String>, Problem> {
+    let mut object = JsonObject::parse(body)?;
+    let leases = object.required_texts("leases")?;
+    object.close()?;
+    Ok(leases)
 }
 
 /// Reads the body of `POST /v1/leases/nack`: the leases and how their attempts failed.
@@ -49,12 +46,16 @@ pub fn ack(body: &[u8]) -> Result<Ack, Problem> {
 /// # Errors
 /// As [`lease`].
 pub fn nack(body: &[u8]) -> Result<(Vec<String>, Nack), Problem> {
-    let asked: NackBody = parse(body)?;
-    if asked.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
-        return Err(Problem::malformed(format!("reason has at most {LONGEST_REASON} bytes")));
+    let mut object = JsonObject::parse(body)?;
+    let leases = object.required_texts("leases")?;
+    let delay = object.number("delay_seconds", 0..=LONGEST_DELAY)?.map(Duration::from_secs);
+    let reason = object.text("reason")?;
+    let dead = object.flag("dead")?.unwrap_or(false);
+    object.close()?;
+    if reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
+        return Err(json_object::expected("reason", &format!("a text of at most {LONGEST_REASON} bytes")));
     }
-    let delay = asked.delay_seconds.map(|delay| seconds("delay_seconds", delay, 0, 86_400)).transpose()?;
-    Ok((asked.leases, Nack { delay, reason: asked.reason, dead: asked.dead.unwrap_or(false) }))
+    Ok((leases, Nack { delay, reason, dead }))
 }
 
 /// Reads the body of `POST /v1/leases/extend`: the leases and how long to keep them from now.
@@ -62,47 +63,11 @@ pub fn nack(body: &[u8]) -> Result<(Vec<String>, Nack), Problem> {
 /// # Errors
 /// As [`lease`].
 pub fn extend(body: &[u8]) -> Result<(Vec<String>, Duration), Problem> {
-    let asked: ExtendBody = parse(body)?;
-    let period = seconds("lease_seconds", asked.lease_seconds.unwrap_or(30), 1, LONGEST_LEASE)?;
-    Ok((asked.leases, period))
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LeaseBody {
-    max: Option<u64>,
-    lease_seconds: Option<u64>,
-    wait_seconds: Option<u64>,
-    tiers: Option<Vec<String>>,
-    worker: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NackBody {
-    leases: Vec<String>,
-    delay_seconds: Option<u64>,
-    reason: Option<String>,
-    dead: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExtendBody {
-    leases: Vec<String>,
-    lease_seconds: Option<u64>,
-}
-
-/// Reads an object of known keys.
-///
-/// # Errors
-/// 400: it is none.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // A list would be read as the values of the keys in their order.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Problem::malformed("the body: a list, expected an object"));
-    }
-    serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("the body: {error}")))
+    let mut object = JsonObject::parse(body)?;
+    let leases = object.required_texts("leases")?;
+    let period = object.number("lease_seconds", 1..=LONGEST_LEASE)?.unwrap_or(USUAL_LEASE);
+    object.close()?;
+    Ok((leases, Duration::from_secs(period)))
 }
 
 fn tiers(words: Option<Vec<String>>) -> Result<TierSet, Problem> {
@@ -110,7 +75,7 @@ fn tiers(words: Option<Vec<String>>) -> Result<TierSet, Problem> {
         return Ok(Tier::ALL.into_iter().fold(TierSet::EMPTY, TierSet::with));
     };
     if words.is_empty() {
-        return Err(Problem::malformed("tiers names no tier"));
+        return Err(json_object::expected("tiers", "a list of p0, p1, p2, at least one of them"));
     }
     words.iter().try_fold(TierSet::EMPTY, |set, word| {
         let tier = word.parse::<Tier>().map_err(|error| Problem::malformed(format!("tiers: {error}")))?;
@@ -118,20 +83,15 @@ fn tiers(words: Option<Vec<String>>) -> Result<TierSet, Problem> {
     })
 }
 
-fn seconds(key: &str, asked: u64, least: u64, most: u64) -> Result<Duration, Problem> {
-    within(key, asked, least, most).map(Duration::from_secs)
-}
+/// The lease time that is not said, in seconds.
+const USUAL_LEASE: u64 = 30;
 
-fn within(key: &str, asked: u64, least: u64, most: u64) -> Result<u64, Problem> {
-    if (least..=most).contains(&asked) {
-        Ok(asked)
-    } else {
-        Err(Problem::malformed(format!("{key} is {least} to {most}")))
-    }
-}
-
-const LONGEST_WORKER: usize = 128;
+/// In seconds, as `delay_seconds` below it.
 const LONGEST_LEASE: u64 = 3_600;
+const LONGEST_DELAY: u64 = 86_400;
+
+/// In characters.
+const LONGEST_WORKER: usize = 128;
 
 /// It is kept with the dead letter.
 const LONGEST_REASON: usize = 4_096;

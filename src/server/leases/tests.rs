@@ -81,3 +81,48 @@ async fn paths_and_methods_that_are_not_there_have_their_answers() {
     assert_eq!(answer.code(), (404, "not_found".to_owned()), "nothing of admin is reachable here");
     assert_eq!(desk.counts(), [2.0, 0.0, 0.0, 2.0], "one for the job route, one for the unknown path");
 }
+
+#[tokio::test]
+async fn a_wrong_call_is_told_in_its_own_words() {
+    let desk = Desk::usual();
+    for (path, body, told) in [
+        ("", "7", "the body: expected a JSON object"),
+        ("", "[1]", "the body: expected a JSON object"),
+        ("", "null", "the body: expected a JSON object"),
+        ("", "{", "the body: it ends within its JSON"),
+        ("", "{\"max\":1,}", "the body: no JSON from line 1, column 10 on"),
+        ("", "{\"max\":1} {}", "the body: no JSON from line 1, column 11 on"),
+        ("", r#"{"max":"7"}"#, "max: expected a whole number from 1 to 1000"),
+        ("", r#"{"max":1.5}"#, "max: expected a whole number from 1 to 1000"),
+        ("", r#"{"max":1001}"#, "max: expected a whole number from 1 to 1000"),
+        ("", r#"{"max":1,"max":2}"#, "max: it is there more than once"),
+        (
+            "",
+            r#"{"maximum":7}"#,
+            "maximum: no such key, expected one of max, lease_seconds, wait_seconds, tiers, worker",
+        ),
+        ("", r#"{"tiers":"p0"}"#, "tiers: expected a list of texts"),
+        ("", r#"{"tiers":[]}"#, "tiers: expected a list of p0, p1, p2, at least one of them"),
+        ("", r#"{"worker":7}"#, "worker: expected a text"),
+        ("/ack", "{}", "leases: it is missing, expected a list of texts"),
+        ("/ack", "", "the body: it ends within its JSON"),
+        ("/ack", r#"{"leases":[1]}"#, "leases: expected a list of texts"),
+        ("/ack", r#"{"leases":[],"dead":true}"#, "dead: no such key, expected leases"),
+        ("/nack", r#"{"leases":["a"],"dead":"yes"}"#, "dead: expected true or false"),
+        (
+            "/nack",
+            r#"{"leases":[],"delay_seconds":86401}"#,
+            "delay_seconds: expected a whole number from 0 to 86400",
+        ),
+        ("/nack", r#"{"leases":[],"reason":7}"#, "reason: expected a text"),
+        (
+            "/extend",
+            r#"{"leases":[],"lease_seconds":"1"}"#,
+            "lease_seconds: expected a whole number from 1 to 3600",
+        ),
+    ] {
+        let answer = desk.post(&format!("/v1/leases{path}"), &[], body).await;
+        assert_eq!(answer.code(), (400, "malformed_request".to_owned()), "{path} {body}");
+        assert_eq!(answer.json()["detail"], told, "{path} {body}");
+    }
+}

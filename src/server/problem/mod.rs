@@ -63,6 +63,14 @@ impl Problem {
         Problem::new(Code::Overloaded, "the gateway holds as many bytes of requests as it may")
     }
 
+    /// The queue took so long that the request's time is used up: the gateway was slow, not the client.
+    pub fn out_of_time() -> Problem {
+        Problem::new(
+            Code::Overloaded,
+            "the queue stores so slowly that the request's time is used up: send what is not stored again",
+        )
+    }
+
     /// The gate refused a job of this tier.
     pub fn refusal(tier: Tier, refusal: &Refusal) -> Problem {
         let (code, detail) = match refusal.reason {
@@ -113,6 +121,7 @@ impl Problem {
     /// The queue cannot answer a worker or an operator.
     pub fn queue(error: &QueueError) -> Problem {
         match error {
+            QueueError::BadPage => Problem::malformed(error.to_string()),
             QueueError::Unavailable { .. } => Problem::new(Code::BackendUnavailable, error.to_string()),
             QueueError::Closed => Problem::draining(),
         }

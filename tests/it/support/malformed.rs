@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::client::Client;
 use super::gateway::{Gateway, Setup};
 use super::policy::Policy;
 use super::raw::Raw;
@@ -63,10 +62,7 @@ pub async fn hear(gateway: &Gateway, case: &Case) -> Option<Answer> {
             gateway.tally.open(1);
         }
     }
-    // On a connection of its own: an idle one is closed as soon as a head may take, here at any moment.
-    let next = Client::new(gateway.ingest.address()).post("/v1/jobs").body("the next good job").send().await;
-    gateway.tally.job(next.status);
-    next.receipt();
+    gateway.post("the next good job", &[]).await.receipt();
     answer
 }
 
