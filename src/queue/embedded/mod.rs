@@ -10,10 +10,12 @@ mod inbox;
 pub mod lease;
 mod leases;
 mod line;
+mod outage;
 mod polls;
 mod reader;
 mod record;
 mod recovery;
+mod reserve;
 pub mod settings;
 mod shared;
 mod state;
@@ -44,6 +46,7 @@ use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::line::Waiting;
 use crate::queue::embedded::reader::Request;
+use crate::queue::embedded::reserve::Reserve;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
 use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::state::State;
@@ -85,6 +88,7 @@ impl EmbeddedQueue {
         let max_bytes = settings.max_bytes;
         let writer = Writer {
             file,
+            reserve: Reserve::beside(path),
             shared: Arc::clone(&shared),
             reader,
             content,

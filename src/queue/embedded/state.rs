@@ -247,6 +247,11 @@ impl State {
         changes.into_iter().rev().for_each(|change| self.changes.push_front(change));
     }
 
+    /// Puts changes behind all others; they belong to different jobs, so their order is free.
+    pub(super) fn put_last(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
+    }
+
     /// The disk knows these changes.
     pub(super) fn changes_stored(&mut self, changes: Vec<Change>) {
         for change in changes {

@@ -204,10 +204,26 @@ pub(super) fn shrink(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("PRAGMA incremental_vacuum(256)")
 }
 
+/// Brings the log into the file and gives the log's space back.
+pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// Gives free pages back to the file system, a few at a time with the log brought in after each, so that hardly any
+/// space is needed for it. What does not work now is tried after the next deletion.
+pub(super) fn give_back(db: &Connection) {
+    for _ in 0..GIVE_BACK_ROUNDS {
+        let more = free_pages(db).is_ok_and(|free| free > 0);
+        if checkpoint(db).is_err() || !more || db.execute_batch("PRAGMA incremental_vacuum(128)").is_err() {
+            return;
+        }
+    }
+}
+
 /// Whether the file can be written: fails while the disk is full. First the log goes into the file, so that trying
 /// does not itself use up what little room there is.
 pub(super) fn probe(db: &Connection) -> rusqlite::Result<()> {
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    checkpoint(db)?;
     db.execute_batch(
         "BEGIN IMMEDIATE; INSERT OR REPLACE INTO probe VALUES (1, randomblob(65536)); COMMIT;
          DELETE FROM probe;",
@@ -257,3 +273,5 @@ pub(super) fn millis(time: Timestamp) -> i64 {
 }
 
 const PAGE_BYTES: u64 = 8192;
+/// Bounds the time of one call: 32 MiB.
+const GIVE_BACK_ROUNDS: usize = 32;
