@@ -6,7 +6,7 @@ use crate::domain::job::JobId;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Timestamp;
 use crate::queue::embedded::line::Known;
-use crate::queue::embedded::record::{Encoded, History, KeyHash};
+use crate::queue::embedded::record::{self, Encoded, History, KeyHash};
 
 /// Rows of one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ pub(super) struct Letter {
     /// When the job expires.
     pub expires_at: Option<Timestamp>,
     seq: i64,
-    history: History,
+    /// How it died; `None` if that is damaged.
+    history: Option<History>,
 }
 
 /// What is in the tier's table.
@@ -130,6 +131,12 @@ pub(super) fn bury(
     Ok(())
 }
 
+/// Whether the dead letter's record is what was written.
+pub(super) fn is_sound(db: &Connection, letter: &Letter) -> rusqlite::Result<bool> {
+    let mut select = db.prepare_cached("SELECT job FROM dead WHERE seq = ?1")?;
+    select.query_row([letter.seq], |row| Ok(row.get_ref(0)?.as_blob().is_ok_and(record::is_sound)))
+}
+
 /// Moves a dead letter to the end of its tier's line, as job number `seq`.
 pub(super) fn replay(db: &Connection, letter: &Letter, seq: i64) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(&format!(
@@ -137,7 +144,11 @@ pub(super) fn replay(db: &Connection, letter: &Letter, seq: i64) -> rusqlite::Re
          SELECT ?2, expires_at, key, ?3, job FROM dead WHERE seq = ?1",
         letter.tier
     ))?;
-    insert.execute(params![letter.seq, seq, letter.history.replayed().encode()])?;
+    insert.execute(params![
+        letter.seq,
+        seq,
+        letter.history.as_ref().map(|history| history.replayed().encode())
+    ])?;
     purge(db, letter)
 }
 
@@ -239,7 +250,7 @@ pub(super) fn letter(db: &Connection, id: JobId) -> rusqlite::Result<Option<Lett
                 seq: row.get(0)?,
                 tier: tier(row, 1)?,
                 expires_at: time(row, 2)?,
-                history: history(row, 3)?.ok_or(rusqlite::Error::InvalidQuery)?,
+                history: history(row, 3),
             })
         })
         .optional()
@@ -261,10 +272,9 @@ pub(super) fn tier(row: &Row<'_>, column: usize) -> rusqlite::Result<Tier> {
     Tier::from_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number.into()))
 }
 
-/// The history in a column.
-pub(super) fn history(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<History>> {
-    let Some(bytes) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(None) };
-    History::decode(bytes).map(Some).ok_or(rusqlite::Error::InvalidQuery)
+/// The history in a column; a damaged one is none, so that it costs a job its past and not the queue its service.
+pub(super) fn history(row: &Row<'_>, column: usize) -> Option<History> {
+    row.get_ref(column).ok()?.as_blob().ok().and_then(History::decode)
 }
 
 /// A time as the file keeps it.

@@ -203,6 +203,9 @@ fn apply_change(db: &Connection, change: &Change, stock: &mut Stock) -> rusqlite
 
 fn replay(db: &Connection, id: JobId, content: &mut Content) -> rusqlite::Result<Option<Tier>> {
     let Some(letter) = store::letter(db, id)? else { return Ok(None) };
+    if !store::is_sound(db, &letter)? {
+        return Ok(None);
+    }
     let seq = content.admit(letter.tier, letter.expires_at);
     store::replay(db, &letter, seq)?;
     drop_letter(&mut content.stock[letter.tier]);
