@@ -51,6 +51,13 @@ impl std::fmt::Debug for Tampering {
     }
 }
 
+impl Order {
+    /// Whether it can be followed on a full disk.
+    pub(super) const fn frees_space(&self) -> bool {
+        matches!(self, Order::Flush(_) | Order::Purge(..))
+    }
+}
+
 /// What the writer took out at once.
 #[derive(Debug, Default)]
 pub(super) struct Work {

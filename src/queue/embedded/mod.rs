@@ -10,10 +10,12 @@ mod inbox;
 pub mod lease;
 mod leases;
 mod line;
+mod outage;
 mod polls;
 mod reader;
 mod record;
 mod recovery;
+mod reserve;
 pub mod settings;
 mod shared;
 mod state;
@@ -44,6 +46,7 @@ use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::line::Waiting;
 use crate::queue::embedded::reader::Request;
+use crate::queue::embedded::reserve::Reserve;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
 use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::state::State;
@@ -85,6 +88,7 @@ impl EmbeddedQueue {
         let max_bytes = settings.max_bytes;
         let writer = Writer {
             file,
+            reserve: Reserve::beside(path),
             shared: Arc::clone(&shared),
             reader,
             content,
@@ -117,7 +121,11 @@ impl EmbeddedQueue {
         loop {
             let (jobs, loading) = self.take_or_join(&request, &mut place)?;
             if !jobs.is_empty() {
-                return Ok(jobs.into_iter().filter_map(to_lease).collect());
+                let leases = self.sound(jobs)?;
+                if !leases.is_empty() {
+                    return Ok(leases);
+                }
+                continue;
             }
             let Some(place) = &place else { return Ok(Vec::new()) };
             // What is on its way from the disk is there already: who does not want to wait still gets it.
@@ -210,6 +218,27 @@ impl EmbeddedQueue {
         drop(state);
         drop(left);
         Ok((jobs, loading))
+    }
+
+    /// The leases of jobs whose record is what was written; the others go to the dead letters.
+    fn sound(&self, jobs: Vec<Leased>) -> Result<Vec<Lease>, QueueError> {
+        let mut damaged = Vec::new();
+        let leases = jobs.into_iter().filter_map(|job| {
+            let token = job.0;
+            let lease = to_lease(job);
+            if lease.is_none() {
+                damaged.push(token);
+            }
+            lease
+        });
+        let leases = leases.collect();
+        if !damaged.is_empty() {
+            self.change(|state, now| {
+                damaged.iter().for_each(|token| state.condemn(*token, now.1));
+                Vec::new()
+            })?;
+        }
+        Ok(leases)
     }
 
     /// Waits until `more` lease changes may wait for the disk.
@@ -406,7 +435,7 @@ type Leased = (LeaseToken, Tier, Waiting);
 fn to_lease((token, tier, waiting): Leased) -> Option<Lease> {
     let attempt = waiting.history.map_or(0, |history| history.failed) + 1;
     let Some(job) = record::decode(tier, &waiting.record) else {
-        tracing::error!(%tier, seq = waiting.seq, "a job in the queue's file is damaged and cannot be handed out");
+        tracing::error!(%tier, seq = waiting.seq, "a job in the queue's file is damaged; it goes to the dead letters");
         return None;
     };
     Some(Lease { token, job, attempt })

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
-use crate::domain::job::JobId;
+use crate::domain::job::{Job, JobId};
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetterSummary, Death};
 use crate::queue::embedded::line::{Known, Load, Waiting};
-use crate::queue::embedded::record::{self, History};
+use crate::queue::embedded::record::{self, DAMAGED, History};
 use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::store;
 use crate::queue::error::QueueError;
@@ -107,7 +107,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         seq,
         key,
         expires_at: store::time(row, 2)?,
-        history: store::history(row, 3)?.map(Box::new),
+        history: store::history(row, 3).map(Box::new),
         record: Bytes::copy_from_slice(row.get_ref(4)?.as_blob()?),
     })
 }
@@ -120,8 +120,12 @@ pub(super) fn place(mark: &str) -> Option<i64> {
 fn list(db: &Connection, query: &DeadLetterQuery) -> rusqlite::Result<DeadLetterPage> {
     let after = query.after.as_deref().and_then(place).unwrap_or(0);
     let mut select = db.prepare_cached(match query.tier {
-        Some(_) => "SELECT seq, tier, died_at, history, job FROM dead WHERE seq > ?1 AND tier = ?3 LIMIT ?2",
-        None => "SELECT seq, tier, died_at, history, job FROM dead WHERE seq > ?1 AND ?3 IS NULL LIMIT ?2",
+        Some(_) => {
+            "SELECT seq, id, tier, died_at, history, job FROM dead WHERE seq > ?1 AND tier = ?3 LIMIT ?2"
+        }
+        None => {
+            "SELECT seq, id, tier, died_at, history, job FROM dead WHERE seq > ?1 AND ?3 IS NULL LIMIT ?2"
+        }
     })?;
     let limit = query.limit.clamp(1, MAX_PAGE);
     let mut rows = select.query(params![after, limit as i64 + 1, query.tier.map(Tier::number)])?;
@@ -133,13 +137,13 @@ fn list(db: &Connection, query: &DeadLetterQuery) -> rusqlite::Result<DeadLetter
             break;
         }
         last = row.get(0)?;
-        let DeadLetter { job, death } = dead_letter(row)?;
+        let Some((DeadLetter { job, death }, size)) = dead_letter(row) else { continue };
         page.dead_letters.push(DeadLetterSummary {
             id: job.id,
             tier: job.tier,
             job_type: job.job_type,
             accepted_at: job.accepted_at,
-            size: job.payload.len() as u64,
+            size: size as u64,
             death,
         });
     }
@@ -147,24 +151,51 @@ fn list(db: &Connection, query: &DeadLetterQuery) -> rusqlite::Result<DeadLetter
 }
 
 fn show(db: &Connection, id: JobId) -> rusqlite::Result<Option<DeadLetter>> {
-    let sql = "SELECT seq, tier, died_at, history, job FROM dead WHERE id = ?1 ORDER BY seq LIMIT 1";
-    db.prepare_cached(sql)?.query_row([id.as_bytes().as_slice()], dead_letter).optional()
+    let sql = "SELECT seq, id, tier, died_at, history, job FROM dead WHERE id = ?1 ORDER BY seq LIMIT 1";
+    let shown = |row: &Row<'_>| Ok(dead_letter(row).map(|(letter, _)| letter));
+    Ok(db.prepare_cached(sql)?.query_row([id.as_bytes().as_slice()], shown).optional()?.flatten())
 }
 
-fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    let record = Bytes::copy_from_slice(row.get_ref(4)?.as_blob()?);
-    let job = record::decode(store::tier(row, 1)?, &record).ok_or(rusqlite::Error::InvalidQuery)?;
-    let history: History = store::history(row, 3)?.ok_or(rusqlite::Error::InvalidQuery)?;
-    let died_at: Timestamp = store::time(row, 2)?.unwrap_or_default();
-    Ok(DeadLetter {
-        job,
-        death: Death {
-            attempts: history.attempts(),
-            first_failed_at: history.first_failed_at,
-            reason: history.reason,
-            died_at,
-        },
-    })
+/// A dead letter and its payload's size. A damaged one says so and is shown as far as it can be read (of a record that
+/// makes no sense the size is the stored one); it harms no other. `None` if not even its tier is known.
+fn dead_letter(row: &Row<'_>) -> Option<(DeadLetter, usize)> {
+    let id: [u8; 16] = row.get_ref(1).ok()?.as_blob().ok()?.try_into().ok()?;
+    let tier = store::tier(row, 2).ok()?;
+    let died_at = store::time(row, 3).ok().flatten().unwrap_or_default();
+    let history = store::history(row, 4);
+    let record = Bytes::copy_from_slice(row.get_ref(5).ok()?.as_blob().unwrap_or_default());
+    let reason = match &history {
+        Some(history) if record::is_sound(&record) || history.reason == DAMAGED => history.reason.clone(),
+        Some(history) => format!("{DAMAGED}; it had died of: {}", history.reason),
+        None => DAMAGED.into(),
+    };
+    let death = Death {
+        attempts: history.as_ref().map_or(0, History::attempts),
+        first_failed_at: history.map_or(died_at, |history| history.first_failed_at),
+        reason,
+        died_at,
+    };
+    let salvaged = record::salvage(tier, &record);
+    let size = salvaged.as_ref().map_or(record.len(), |job| job.payload.len());
+    let job = salvaged.unwrap_or_else(|| unreadable(tier, died_at));
+    let job = Job { id: JobId::from_bytes(id), accepted_at: job.accepted_at.min(died_at), ..job };
+    Some((DeadLetter { job, death }, size))
+}
+
+/// What stands in for a job of which nothing can be read.
+fn unreadable(tier: Tier, accepted_at: Timestamp) -> Job {
+    Job {
+        id: JobId::from_bytes([0; 16]),
+        tier,
+        tenant: Arc::from(""),
+        job_type: None,
+        ordering_key: None,
+        content_type: None,
+        accepted_at,
+        expires_at: None,
+        headers: Vec::new(),
+        payload: Bytes::new(),
+    }
 }
 
 /// Bytes loaded at once; the last job may pass it.

@@ -1,7 +1,7 @@
 //! How a job and its history of failures become bytes and come back.
 //!
 //! A job is `id (16 bytes) · accepted_at · expires_at (0: none) · tenant · type · ordering key · content type ·
-//! number of headers · name, value .. · payload (the rest)`. Numbers are LEB128; a text is its length, then its
+//! number of headers · name, value .. · payload · CRC-32 of all before (4 bytes)`. Numbers are LEB128; a text is its length, then its
 //! bytes; an optional text stores its length plus one, 0 for none. The tier is the table the record lies in.
 
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub(super) fn encode(job: &Job) -> Encoded {
         put_text(&mut record, value);
     }
     record.extend_from_slice(&job.payload);
+    let checksum = crc32fast::hash(&record);
+    record.extend_from_slice(&checksum.to_le_bytes());
     Encoded {
         record: Bytes::from(record),
         key: job.ordering_key.as_deref().map(KeyHash::of),
@@ -62,9 +64,20 @@ pub(super) fn encode(job: &Job) -> Encoded {
     }
 }
 
-/// The job of a record; `None` if the bytes are no record. The payload shares the record's memory.
+/// Whether the record is what was written.
+pub(super) fn is_sound(record: &[u8]) -> bool {
+    record.split_last_chunk().is_some_and(|(body, sum)| crc32fast::hash(body) == u32::from_le_bytes(*sum))
+}
+
+/// The job of a record; `None` if the record is damaged. The payload shares the record's memory.
 pub(super) fn decode(tier: Tier, record: &Bytes) -> Option<Job> {
-    let mut rest = Rest(record);
+    is_sound(record).then(|| salvage(tier, record)).flatten()
+}
+
+/// What can be read of a record that may be damaged: its fields may be wrong.
+pub(super) fn salvage(tier: Tier, record: &Bytes) -> Option<Job> {
+    let body = record.slice(..record.len().checked_sub(CHECKSUM_BYTES)?);
+    let mut rest = Rest(&body);
     let id = JobId::from_bytes(rest.take(16)?.try_into().ok()?);
     let accepted_at = Timestamp::from_millis(rest.number()?);
     let expires_at = Some(rest.number()?).filter(|millis| *millis > 0).map(Timestamp::from_millis);
@@ -75,7 +88,7 @@ pub(super) fn decode(tier: Tier, record: &Bytes) -> Option<Job> {
     for _ in 0..count {
         headers.push((Box::from(rest.text()?), Box::from(rest.text()?)));
     }
-    let payload = record.slice(record.len() - rest.0.len()..);
+    let payload = body.slice(body.len() - rest.0.len()..);
     Some(Job {
         id,
         tier,
@@ -193,6 +206,9 @@ impl<'a> Rest<'a> {
     }
 }
 
+const CHECKSUM_BYTES: usize = 4;
+/// Why a job died whose record is not what was written.
+pub(super) const DAMAGED: &str = "the stored record is damaged";
 /// Room for everything but the payload of a usual job, so that encoding allocates once.
 const RECORD_OVERHEAD: usize = 160;
 
@@ -242,7 +258,15 @@ mod tests {
         #[test]
         fn no_bytes_make_decoding_fail_loudly(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = History::decode(&bytes);
-            let _ = decode(Tier::P0, &Bytes::from(bytes));
+            let _ = salvage(Tier::P0, &Bytes::from(bytes));
+        }
+
+        #[test]
+        fn a_record_with_a_wrong_byte_is_no_job(job in any_job(), at: prop::sample::Index, flip in 1..=u8::MAX) {
+            let mut record = encode(&job).record.to_vec();
+            let at = at.index(record.len());
+            record[at] ^= flip;
+            prop_assert_eq!(decode(job.tier, &Bytes::from(record)), None);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::queue::embedded::lease::{LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::leases::{Held, Leases};
 use crate::queue::embedded::line::{Known, Line, Waiting};
 use crate::queue::embedded::polls::Polls;
-use crate::queue::embedded::record::History;
+use crate::queue::embedded::record::{DAMAGED, History};
 use crate::queue::embedded::settings::TierRules;
 use crate::random;
 
@@ -196,6 +196,20 @@ impl State {
         tokens.iter().map(&mut fail).collect()
     }
 
+    /// Moves a job just leased to the dead letters: its record is damaged, nobody attempted it.
+    pub(super) fn condemn(&mut self, token: LeaseToken, now: Timestamp) {
+        let Some(held) = self.leases.remove(token) else { return };
+        let counts = &mut self.counts[held.tier];
+        counts.totals.leased = counts.totals.leased.saturating_sub(1);
+        counts.totals.dead += 1;
+        counts.died += 1;
+        let before = held.history.as_deref().cloned();
+        let history =
+            before.unwrap_or(History { failed: 0, earlier: 0, first_failed_at: now, reason: String::new() });
+        let history = History { reason: DAMAGED.into(), ..history };
+        self.leave(&held, End::Dead(now, Box::new(history)));
+    }
+
     /// Lets leases end this long from now.
     pub(super) fn extend(
         &mut self,
@@ -245,6 +259,11 @@ impl State {
     /// Puts back changes whose transaction failed.
     pub(super) fn put_back(&mut self, changes: Vec<Change>) {
         changes.into_iter().rev().for_each(|change| self.changes.push_front(change));
+    }
+
+    /// Puts changes behind all others; they belong to different jobs, so their order is free.
+    pub(super) fn put_last(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
     }
 
     /// The disk knows these changes.

@@ -6,7 +6,7 @@ use crate::domain::job::JobId;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Timestamp;
 use crate::queue::embedded::line::Known;
-use crate::queue::embedded::record::{Encoded, History, KeyHash};
+use crate::queue::embedded::record::{self, Encoded, History, KeyHash};
 
 /// Rows of one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ pub(super) struct Letter {
     /// When the job expires.
     pub expires_at: Option<Timestamp>,
     seq: i64,
-    history: History,
+    /// How it died; `None` if that is damaged.
+    history: Option<History>,
 }
 
 /// What is in the tier's table.
@@ -130,6 +131,12 @@ pub(super) fn bury(
     Ok(())
 }
 
+/// Whether the dead letter's record is what was written.
+pub(super) fn is_sound(db: &Connection, letter: &Letter) -> rusqlite::Result<bool> {
+    let mut select = db.prepare_cached("SELECT job FROM dead WHERE seq = ?1")?;
+    select.query_row([letter.seq], |row| Ok(row.get_ref(0)?.as_blob().is_ok_and(record::is_sound)))
+}
+
 /// Moves a dead letter to the end of its tier's line, as job number `seq`.
 pub(super) fn replay(db: &Connection, letter: &Letter, seq: i64) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(&format!(
@@ -137,7 +144,11 @@ pub(super) fn replay(db: &Connection, letter: &Letter, seq: i64) -> rusqlite::Re
          SELECT ?2, expires_at, key, ?3, job FROM dead WHERE seq = ?1",
         letter.tier
     ))?;
-    insert.execute(params![letter.seq, seq, letter.history.replayed().encode()])?;
+    insert.execute(params![
+        letter.seq,
+        seq,
+        letter.history.as_ref().map(|history| history.replayed().encode())
+    ])?;
     purge(db, letter)
 }
 
@@ -204,10 +215,26 @@ pub(super) fn shrink(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("PRAGMA incremental_vacuum(256)")
 }
 
+/// Brings the log into the file and gives the log's space back.
+pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// Gives free pages back to the file system, a few at a time with the log brought in after each, so that hardly any
+/// space is needed for it. What does not work now is tried after the next deletion.
+pub(super) fn give_back(db: &Connection) {
+    for _ in 0..GIVE_BACK_ROUNDS {
+        let more = free_pages(db).is_ok_and(|free| free > 0);
+        if checkpoint(db).is_err() || !more || db.execute_batch("PRAGMA incremental_vacuum(128)").is_err() {
+            return;
+        }
+    }
+}
+
 /// Whether the file can be written: fails while the disk is full. First the log goes into the file, so that trying
 /// does not itself use up what little room there is.
 pub(super) fn probe(db: &Connection) -> rusqlite::Result<()> {
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    checkpoint(db)?;
     db.execute_batch(
         "BEGIN IMMEDIATE; INSERT OR REPLACE INTO probe VALUES (1, randomblob(65536)); COMMIT;
          DELETE FROM probe;",
@@ -223,7 +250,7 @@ pub(super) fn letter(db: &Connection, id: JobId) -> rusqlite::Result<Option<Lett
                 seq: row.get(0)?,
                 tier: tier(row, 1)?,
                 expires_at: time(row, 2)?,
-                history: history(row, 3)?.ok_or(rusqlite::Error::InvalidQuery)?,
+                history: history(row, 3),
             })
         })
         .optional()
@@ -245,10 +272,9 @@ pub(super) fn tier(row: &Row<'_>, column: usize) -> rusqlite::Result<Tier> {
     Tier::from_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number.into()))
 }
 
-/// The history in a column.
-pub(super) fn history(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<History>> {
-    let Some(bytes) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(None) };
-    History::decode(bytes).map(Some).ok_or(rusqlite::Error::InvalidQuery)
+/// The history in a column; a damaged one is none, so that it costs a job its past and not the queue its service.
+pub(super) fn history(row: &Row<'_>, column: usize) -> Option<History> {
+    row.get_ref(column).ok()?.as_blob().ok().and_then(History::decode)
 }
 
 /// A time as the file keeps it.
@@ -257,3 +283,5 @@ pub(super) fn millis(time: Timestamp) -> i64 {
 }
 
 const PAGE_BYTES: u64 = 8192;
+/// Bounds the time of one call: 32 MiB.
+const GIVE_BACK_ROUNDS: usize = 32;

@@ -39,6 +39,8 @@ pub(super) struct Batch {
     pub appends: Vec<Append>,
     /// Orders.
     pub orders: Vec<Order>,
+    /// Expired jobs of each tier to drop at most.
+    pub expired: usize,
 }
 
 /// What one transaction did, to be published after its commit.
@@ -125,8 +127,8 @@ fn apply(
         done.letters.push(letters);
     }
     for tier in Tier::ALL {
-        if done.content.expiry[tier].next.is_some_and(|next| next <= now) {
-            sweep(db, shared, tier, done, now)?;
+        if batch.expired > 0 && done.content.expiry[tier].next.is_some_and(|next| next <= now) {
+            sweep(db, shared, tier, done, batch.expired, now)?;
         }
     }
     store::write_stock(db, &before, &done.content.stock)
@@ -138,12 +140,13 @@ fn sweep(
     shared: &Shared,
     tier: Tier,
     done: &mut Done,
+    most: usize,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let expiry = &mut done.content.expiry[tier];
-    let mut expired = store::expired(db, tier, expiry.swept, now, BATCH_EXPIRED)?;
+    let mut expired = store::expired(db, tier, expiry.swept, now, most)?;
     let last = expired.last().map_or(now, |last| last.at);
-    let all = expired.len() < BATCH_EXPIRED;
+    let all = expired.len() < most;
     {
         let mut state = shared.state();
         state.lines[tier].sweep(now);
@@ -200,6 +203,9 @@ fn apply_change(db: &Connection, change: &Change, stock: &mut Stock) -> rusqlite
 
 fn replay(db: &Connection, id: JobId, content: &mut Content) -> rusqlite::Result<Option<Tier>> {
     let Some(letter) = store::letter(db, id)? else { return Ok(None) };
+    if !store::is_sound(db, &letter)? {
+        return Ok(None);
+    }
     let seq = content.admit(letter.tier, letter.expires_at);
     store::replay(db, &letter, seq)?;
     drop_letter(&mut content.stock[letter.tier]);
@@ -221,6 +227,3 @@ fn drop_rows(stock: &mut Stock, rows: usize) {
 fn drop_letter(stock: &mut Stock) {
     stock.dead = stock.dead.saturating_sub(1);
 }
-
-/// Expired jobs dropped at once.
-const BATCH_EXPIRED: usize = 1024;

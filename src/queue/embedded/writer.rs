@@ -11,11 +11,13 @@ use crate::queue::dead_letter::{PurgeResult, ReplayResult};
 use crate::queue::embedded::file::QueueFile;
 use crate::queue::embedded::inbox::{Append, Order, Work};
 use crate::queue::embedded::line::Waiting;
+use crate::queue::embedded::outage::{Outage, PROBE_EVERY};
 use crate::queue::embedded::record::Encoded;
-use crate::queue::embedded::shared::{Shared, detail, is_damage};
+use crate::queue::embedded::reserve::Reserve;
+use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::state::{Change, State};
 use crate::queue::embedded::store;
-use crate::queue::embedded::transaction::{self, Batch, Content, Done, Failed};
+use crate::queue::embedded::transaction::{self, Batch, Content, Done};
 use crate::queue::error::{QueueError, StoreError};
 
 /// The writer, with what it alone knows.
@@ -25,6 +27,8 @@ pub(super) struct Writer {
     pub file: QueueFile,
     /// The meeting point.
     pub shared: Arc<Shared>,
+    /// Space for working off a full disk.
+    pub reserve: Reserve,
     /// The thread that reads beside it.
     pub reader: JoinHandle<()>,
     /// What the file holds.
@@ -35,15 +39,6 @@ pub(super) struct Writer {
     pub used_bytes: u64,
     /// Set while the storage fails.
     pub outage: Option<Outage>,
-}
-
-/// A failing storage.
-#[derive(Clone, Debug)]
-pub(super) struct Outage {
-    detail: String,
-    /// The file's content is wrong: trying again would help nobody.
-    damaged: bool,
-    next_probe: Moment,
 }
 
 impl Writer {
@@ -59,7 +54,7 @@ impl Writer {
             if self.has_recovered() {
                 self.step(work);
             } else {
-                self.refuse(work);
+                self.endure(work);
             }
             if last && (self.outage.is_some() || self.shared.state().changes() == 0) {
                 break;
@@ -84,7 +79,9 @@ impl Writer {
     /// How long nothing is to be done unasked.
     fn patience(&self) -> Duration {
         let now = self.shared.now();
-        let expiry = self.content.expiry.iter().filter_map(|(_, expiry)| expiry.next).min();
+        let sweeping = self.outage.is_none() || self.drains();
+        let expiry =
+            self.content.expiry.iter().filter_map(|(_, expiry)| expiry.next.filter(|_| sweeping)).min();
         let mut state = self.shared.state();
         let timers = state.quiet(now).into_iter().chain(expiry.map(|at| at.since(now.1)));
         let probe = self.outage.as_ref().map(|_| PROBE_EVERY);
@@ -99,12 +96,10 @@ impl Writer {
 
     fn step(&mut self, work: Work) {
         let now = self.shared.now();
-        let changes = self.pass_time(now);
+        let changes = self.pass_time(now, BATCH_CHANGES);
         let appends = self.refuse_what_is_too_much(work.appends);
-        let batch = Batch { changes, appends, orders: work.orders };
-        let sweeps =
-            self.content.expiry.iter().any(|(_, expiry)| expiry.next.is_some_and(|next| next <= now.1));
-        if !sweeps && batch.is_empty() {
+        let batch = Batch { changes, appends, orders: work.orders, expired: BATCH_EXPIRED };
+        if batch.is_empty() && !self.sweeps(now.1) {
             self.shrink();
             return;
         }
@@ -117,12 +112,17 @@ impl Writer {
         }
     }
 
-    /// Lets timers act and takes the lease changes that wait.
-    fn pass_time(&self, now: (Moment, Timestamp)) -> Vec<Change> {
+    /// Lets timers act and takes the lease changes that wait, up to `most`.
+    pub(super) fn pass_time(&self, now: (Moment, Timestamp), most: usize) -> Vec<Change> {
         let mut state = self.shared.state();
         state.advance(now);
         self.shared.stir(&mut state);
-        if self.outage.is_some() { Vec::new() } else { state.take_changes(BATCH_CHANGES) }
+        state.take_changes(most)
+    }
+
+    /// Whether jobs are past their expiry.
+    pub(super) fn sweeps(&self, now: Timestamp) -> bool {
+        self.content.expiry.iter().any(|(_, expiry)| expiry.next.is_some_and(|next| next <= now))
     }
 
     /// The appends for which the file has room.
@@ -143,7 +143,7 @@ impl Writer {
     }
 
     /// Makes a committed transaction known, all at once, then answers.
-    fn publish(&mut self, batch: Batch, done: Done, now: Timestamp) {
+    pub(super) fn publish(&mut self, batch: Batch, done: Done, now: Timestamp) {
         let durability = self.shared.durability;
         let mut answers = Vec::with_capacity(batch.appends.len());
         let mut tails = std::mem::replace(&mut self.content, done.content).tails;
@@ -182,70 +182,8 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, batch: Batch, failed: Failed) {
-        let detail = detail(&failed.error);
-        let outage = Outage {
-            detail: detail.clone(),
-            damaged: is_damage(&failed.error),
-            next_probe: self.shared.clock.now().plus(PROBE_EVERY),
-        };
-        tracing::error!(error = %failed.error, "the queue cannot write its file; jobs are refused until it can");
-        self.set_outage(Some(outage));
-        self.shared.state().put_back(batch.changes);
-        for append in batch.appends {
-            let detail = detail.clone();
-            let error = if failed.unknown { StoreError::Unknown } else { StoreError::Unavailable { detail } };
-            let _ = append.answer.send(Err(error));
-        }
-        batch.orders.into_iter().for_each(|order| refuse_order(order, &detail));
-    }
-
-    /// Whether the storage works, as far as is known; one that failed is tried now and then.
-    fn has_recovered(&mut self) -> bool {
-        let Some(outage) = self.outage.clone() else { return true };
-        let now = self.shared.clock.now();
-        if outage.damaged || now < outage.next_probe {
-            return false;
-        }
-        let probed = store::probe(&self.file.connection);
-        transaction::roll_back(&self.file.connection);
-        if probed.is_err() {
-            self.outage = Some(Outage { next_probe: now.plus(PROBE_EVERY), ..outage });
-            return false;
-        }
-        tracing::info!("the queue can write its file again");
-        self.set_outage(None);
-        true
-    }
-
-    /// Refuses work while the storage fails; time goes on.
-    fn refuse(&mut self, work: Work) {
-        let _ = self.pass_time(self.shared.now());
-        let detail = self.outage.as_ref().map(|outage| outage.detail.clone()).unwrap_or_default();
-        for append in work.appends {
-            let _ = append.answer.send(Err(StoreError::Unavailable { detail: detail.clone() }));
-        }
-        work.orders.into_iter().for_each(|order| refuse_order(order, &detail));
-    }
-
-    /// An outage that the reader met is tried again in its time like every other.
-    fn take_over_outage(&mut self) {
-        let met = self.shared.state().reader_outage();
-        if let (None, Some((detail, damaged))) = (&self.outage, met) {
-            let next_probe = self.shared.clock.now().plus(PROBE_EVERY);
-            self.outage = Some(Outage { detail, damaged, next_probe });
-        }
-    }
-
-    fn set_outage(&mut self, outage: Option<Outage>) {
-        let detail = outage.as_ref().map(|outage| outage.detail.clone());
-        self.outage = outage;
-        self.shared.state().set_outage(detail.clone());
-        self.shared.inbox.set_outage(detail);
-    }
-
     /// Notes how much the file holds.
-    fn measure(&mut self) {
+    pub(super) fn measure(&mut self) {
         // A failure shows in the next transaction too, where it is handled.
         if let Ok(used) = store::used_bytes(&self.file.connection) {
             self.used_bytes = used;
@@ -286,7 +224,7 @@ fn answer_order(order: Order, letters: &[Option<Tier>]) {
     }
 }
 
-fn refuse_order(order: Order, detail: &str) {
+pub(super) fn refuse_order(order: Order, detail: &str) {
     let error = QueueError::Unavailable { detail: detail.to_owned() };
     match order {
         #[cfg(test)]
@@ -299,12 +237,12 @@ fn refuse_order(order: Order, detail: &str) {
 
 /// Lease changes stored at once.
 const BATCH_CHANGES: usize = 4096;
+/// Expired jobs dropped at once.
+const BATCH_EXPIRED: usize = 1024;
 /// What a row needs beside its record, and its share of the pages above: on the safe side.
 const ROW_BYTES: usize = 64;
 /// Free pages that stay in the file (8 MiB): the next jobs need them anyway.
 const SPARE_PAGES: i64 = 1024;
-/// How often a failing storage is tried.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// The writer looks at its timers at least this often, should the wall clock have been set.
 const MAX_PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(1);

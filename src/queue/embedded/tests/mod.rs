@@ -1,5 +1,6 @@
 //! What the embedded queue promises beyond the contract that every backend passes (`tests/queue_contract`).
 
+mod damage;
 mod dead_letters;
 mod expiry;
 mod faults;
