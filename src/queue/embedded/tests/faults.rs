@@ -249,11 +249,12 @@ async fn lease_and_ack(queue: &EmbeddedQueue, count: usize) {
 }
 
 async fn becomes_healthy(queue: &EmbeddedQueue) -> bool {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while queue.check_own_disk().is_err() && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    queue.check_own_disk().is_ok()
+    let healthy = async {
+        while queue.check_own_disk().is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), healthy).await.is_ok()
 }
 
 #[tokio::test]
