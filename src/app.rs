@@ -13,7 +13,6 @@ use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::config::{AdminSettings, Settings};
-use crate::domain::tier::TierMap;
 use crate::policy::Policy;
 use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
@@ -70,7 +69,7 @@ pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let ingest = bind("ingest", settings.ingest.listen).await?;
     let admin = bind("admin", settings.admin.listen).await?;
     let clock = Clock::start();
-    let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, tier_rules(&policy), clock)?);
+    let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, TierRules::of(&policy), clock)?);
     let gateway = gateway(&settings, policy, queue, clock)?;
     let mut control = control_loop(&gateway);
     control.first_step(gateway.queue.as_ref()).await;
@@ -145,13 +144,6 @@ fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: Tcp
         tasks.spawn(async move { listen::serve(listener, routes, &limits, lifecycle, in_flight).await });
     }
     tasks
-}
-
-fn tier_rules(policy: &Policy) -> TierMap<TierRules> {
-    TierMap::from_fn(|tier| {
-        let tier = &policy.tiers[tier];
-        TierRules { weight: tier.weight, retry: tier.retry, ordering: tier.ordering }
-    })
 }
 
 /// The writer finishes its transaction and syncs; a slow disk gets this long.

@@ -40,7 +40,7 @@ fn spread(from: Duration, to: Duration) -> Duration {
     from + to.saturating_sub(from).mul_f64(share)
 }
 
-/// How often the queue tries its disk again.
+/// Time in which the queue has tried its disk again: it does so every half second.
 const PROBE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -87,11 +87,7 @@ impl Desk {
             durability: EmbeddedDurability::Disk,
             max_bytes: 1 << 30,
         };
-        let rules = TierMap::from_fn(|tier| {
-            let tier = &policy.tiers[tier];
-            TierRules { weight: tier.weight, retry: tier.retry, ordering: tier.ordering }
-        });
-        let queue = Arc::new(EmbeddedQueue::open(&settings, rules, clock).unwrap());
+        let queue = Arc::new(EmbeddedQueue::open(&settings, TierRules::of(&policy), clock).unwrap());
         Desk::on(queue.clone(), Some(queue), policy, clock, folder)
     }
 

@@ -92,7 +92,7 @@ impl Writer {
     pub(super) fn endure(&mut self, work: Work) {
         self.refuse_appends(work.appends);
         let (free, other): (Vec<_>, Vec<_>) = work.orders.into_iter().partition(Order::frees_space);
-        let detail = self.outage.as_ref().map(|outage| outage.detail.clone()).unwrap_or_default();
+        let detail = self.outage_detail();
         other.into_iter().for_each(|order| refuse_order(order, &detail));
         if self.drains() {
             self.drain(free);
@@ -103,10 +103,15 @@ impl Writer {
     }
 
     fn refuse_appends(&self, appends: Vec<Append>) {
-        let detail = self.outage.as_ref().map(|outage| outage.detail.clone()).unwrap_or_default();
+        let detail = self.outage_detail();
         for append in appends {
             let _ = append.answer.send(Err(StoreError::Unavailable { detail: detail.clone() }));
         }
+    }
+
+    /// What clients are told of the outage.
+    fn outage_detail(&self) -> String {
+        self.outage.as_ref().map(|outage| outage.detail.clone()).unwrap_or_default()
     }
 
     /// Whether what frees space can be stored.
@@ -129,7 +134,7 @@ impl Writer {
                 break;
             }
         }
-        let detail = self.outage.as_ref().map(|outage| outage.detail.clone()).unwrap_or_default();
+        let detail = self.outage_detail();
         orders.into_iter().flatten().for_each(|order| refuse_order(order, &detail));
     }
 
@@ -173,7 +178,7 @@ impl Writer {
         if alone && let Some(outage) = &mut self.outage {
             outage.kind = Kind::Stuck;
         }
-        let detail = self.outage.as_ref().map(|outage| outage.detail.clone()).unwrap_or_default();
+        let detail = self.outage_detail();
         batch.orders.into_iter().for_each(|order| refuse_order(order, &detail));
         !alone
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::policy::{Ordering, RetryPolicy};
+use crate::domain::tier::TierMap;
+use crate::policy::{Ordering, Policy, RetryPolicy};
 
 /// Where and how the queue keeps its jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub struct TierRules {
     pub retry: RetryPolicy,
     /// Order within an ordering key.
     pub ordering: Ordering,
+}
+
+impl TierRules {
+    /// What a policy says of each tier.
+    pub fn of(policy: &Policy) -> TierMap<TierRules> {
+        TierMap::from_fn(|tier| {
+            let tier = &policy.tiers[tier];
+            TierRules { weight: tier.weight, retry: tier.retry, ordering: tier.ordering }
+        })
+    }
 }
 
 /// Why the queue's file cannot be opened.
