@@ -9,6 +9,7 @@
 
 pub mod arrivals;
 pub mod clients;
+pub mod document;
 pub mod figures;
 pub mod law;
 pub mod play;
