@@ -15,6 +15,7 @@ pub mod law;
 pub mod play;
 pub mod queue;
 mod recorder;
+pub mod report;
 pub mod rival;
 pub mod scenario;
 pub mod signal;
