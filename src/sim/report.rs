@@ -125,7 +125,9 @@ impl std::fmt::Display for Missed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{} ", self.band.tier, self.band.figure.as_str())?;
         match self.value {
-            Some(value) => write!(f, "is {}", rounded(value, 4))?,
+            Some(value) => {
+                write!(f, "is {}", rounded(value, if self.band.figure.is_count() { 0 } else { 4 }))?;
+            }
             None => write!(f, "has no value")?,
         }
         match (self.band.at_least, self.band.at_most) {
@@ -244,14 +246,14 @@ mod tests {
         let report = report(400.0);
         assert!(!report.passed());
         assert!(
-            report.table().contains("missed    p1.peak_depth is 501, expected at most 400"),
+            report.table().contains("missed    p1.peak_depth is 500, expected at most 400"),
             "{}",
             report.table()
         );
         let json = report.json(0.5);
         assert_eq!(json["passed"], json!(false));
         assert_eq!(json["missed"][0]["figure"], json!("peak_depth"));
-        assert_eq!(json["tiers"]["p1"]["admitted"], json!(1000));
+        assert_eq!(json["tiers"]["p1"]["admitted"], json!(999));
         assert_eq!(json["tiers"]["p2"], Value::Null);
     }
 
