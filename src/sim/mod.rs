@@ -14,6 +14,7 @@ pub mod figures;
 pub mod law;
 pub mod league;
 pub mod play;
+pub mod plot;
 pub mod queue;
 mod recorder;
 pub mod report;
