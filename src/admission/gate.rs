@@ -400,7 +400,9 @@ mod tests {
     #[test]
     fn the_checks_told_are_the_checks_asked() {
         let mut gate = gate(Opening { limit: 600.0, ..opening() });
-        for (depth, yields) in [(0, None), (450, None), (500, None), (450, Some(3.0)), (600, None), (1_000, None)] {
+        for (depth, yields) in
+            [(0, None), (450, None), (500, None), (450, Some(3.0)), (600, None), (1_000, None)]
+        {
             gate.correct(depth, depth as f64, NOW);
             let checks = gate.checks(Cost::ONE, yields, NOW);
             assert_eq!(checks.refusal(), gate.check(Cost::ONE, yields, NOW), "at {depth}");
