@@ -24,7 +24,7 @@ use crate::server::admin::guard::Guard;
 use crate::server::leases::reply::json;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
-use crate::server::{health, not_found, only_get, only_post};
+use crate::server::{health, only_get, only_post};
 
 /// The state of the admin listener.
 pub struct Admin {
@@ -53,7 +53,7 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/v1/dead-letters/purge", only_post(dead_letters::purge))
         .route("/healthz", only_get(health::live))
         .route("/readyz", only_get(ready))
-        .fallback(|request: Request| async move { not_found(&request).into_response() })
+        .fallback(|request: Request| async move { Problem::not_found(request.uri().path()).into_response() })
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guarded))
         .with_state(state)
 }
