@@ -1,11 +1,11 @@
-//! The gate's part of an account: its checks with their numbers, the law behind them, and what Retry-After is based on.
+//! The gate's part of an explanation: its checks with their numbers, the law behind them, and what Retry-After is based on.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::admission::checks::{Check, Numbers};
 use crate::admission::decision::{Reason, Refusal};
-use crate::cli::explain::account::{Case, Course};
+use crate::cli::explain::explanation::{Case, Course};
 use crate::cli::explain::model::Model;
 use crate::cli::explain::text::number;
 use crate::domain::tier::Tier;
@@ -43,6 +43,15 @@ pub(super) fn tell(case: &Case<'_>, course: &mut Course, tier: Tier, refusal: Op
         course.say(says);
     }
     let report = &model.reports[tier];
+    if let Some(drain) = case.queues.drains[tier]
+        && report.drain.jobs_per_second() <= 0.0
+        && drain.jobs_per_second() > 0.0
+    {
+        course.note(format!(
+            "a drain of {}/s shows too seldom to be learned: a gateway would not know it either",
+            number(drain.jobs_per_second())
+        ));
+    }
     course.told.law = Some(Law {
         tier: tier.as_str(),
         depth: report.backlog.depth(),
@@ -111,7 +120,7 @@ fn words(case: &Case<'_>, model: &Model, tier: Tier, check: Check, numbers: &Num
             format!("not paced below a predicted depth of {}", number(numbers.paced_from))
         }
         Check::Rate => {
-            format!("{} tokens, filled at {}/s", number(numbers.tokens), number(numbers.rate))
+            format!("tokens {}, filled at {}/s", number(numbers.tokens), number(numbers.rate))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `tidegate explain`: which rule gives a request its tier, what each check says at a given depth, and the answer.
 
-mod account;
+mod explanation;
 mod gate;
 mod model;
 mod request;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
 
-use crate::cli::explain::account::{Case, account};
+use crate::cli::explain::explanation::{Case, explanation};
 use crate::cli::explain::model::Queues;
 use crate::cli::explain::request::{JobRequest, RequestError};
 use crate::cli::{BAD_USAGE, Options};
@@ -118,10 +118,10 @@ fn explain(options: &Options, arguments: Arguments) -> Result<String, ExplainErr
         request: &request,
         queues: &queues,
     };
-    let account = account(&case);
+    let explanation = explanation(&case);
     // Cannot fail: plain strings and numbers.
-    let json = || serde_json::to_string_pretty(&account).unwrap_or_default();
-    Ok(if arguments.json { json() } else { text::write(&account) })
+    let json = || serde_json::to_string_pretty(&explanation).unwrap_or_default();
+    Ok(if arguments.json { json() } else { text::write(&explanation) })
 }
 
 fn once_each<T>(option: &'static str, given: Vec<(Tier, T)>) -> Result<TierMap<Option<T>>, ExplainError> {
@@ -192,33 +192,4 @@ this one job alone: nobody else was promised a return. What only a running gatew
 is used up) is not asked. Exit code: 0 explained, whatever the answer is; 2 bad usage or a bad file.";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_of_options_are_read_and_wrong_ones_are_told() {
-        assert_eq!(header("Tidegate-Type:  pay:ment ").unwrap().1, "pay:ment");
-        assert_eq!(depth("p2=120000"), Ok((Tier::P2, 120_000)));
-        assert_eq!(drain("p0=30/min").unwrap().1.jobs_per_second(), 0.5);
-        for (told, expected) in [
-            (header("Tidegate-Type").unwrap_err(), "expects NAME:VALUE"),
-            (header("a b:c").unwrap_err(), "`a b` is no header name"),
-            (header("a:b\nc").unwrap_err(), "control characters"),
-            (depth("p3=1").unwrap_err(), "`p3` is no tier: write p0, p1 or p2"),
-            (depth("120000").unwrap_err(), "such as p2=120000"),
-            (depth("p2=-1").unwrap_err(), "found `-1`"),
-            (depth("p2=1000000000001").unwrap_err(), "up to 1000000000000"),
-            (drain("p2=50").unwrap_err(), "such as 50/s or 30/min, found `50`"),
-            (path("v1/jobs").unwrap_err(), "expects a path"),
-            (method("GE T").unwrap_err(), "expects a method"),
-        ] {
-            assert!(told.contains(expected), "{told}");
-        }
-    }
-
-    #[test]
-    fn a_tier_has_one_depth() {
-        let twice = once_each("--depth", vec![(Tier::P1, 1), (Tier::P2, 1), (Tier::P1, 2)]).unwrap_err();
-        assert_eq!(twice.to_string(), "--depth is given more than once for p1");
-    }
-}
+mod tests;

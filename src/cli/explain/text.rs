@@ -1,14 +1,14 @@
-//! An account as text for a terminal.
+//! An explanation as text for a terminal.
 
 use std::fmt::{self, Write};
 
-use crate::cli::explain::account::{Account, Answer, JobTold, Step};
+use crate::cli::explain::explanation::{Answer, Explanation, JobTold, Step};
 
-/// The account as people read it.
-pub(super) fn write(account: &Account) -> String {
+/// The explanation as people read it.
+pub(super) fn write(explanation: &Explanation) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_account(&mut text, account);
+    let _ = write_explanation(&mut text, explanation);
     text.trim_end().to_owned()
 }
 
@@ -21,19 +21,19 @@ pub(super) fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn write_account(text: &mut String, account: &Account) -> fmt::Result {
-    let request = &account.request;
+fn write_explanation(text: &mut String, explanation: &Explanation) -> fmt::Result {
+    let request = &explanation.request;
     let body = match request.body_bytes {
         Some(bytes) => format!("a body of {bytes} bytes"),
         None => "no body".to_owned(),
     };
     line(text, "request", &format!("{} {} as {}, {body}", request.method, request.path, request.tenant))?;
-    line(text, "policy", &format!("{}, revision {}", account.policy, account.revision))?;
-    match &account.job {
+    line(text, "policy", &format!("{}, revision {}", explanation.policy, explanation.revision))?;
+    match &explanation.job {
         Some(job) => write_job(text, job)?,
         None => line(text, "tier", "none: the wish is refused")?,
     }
-    if let Some(law) = &account.law {
+    if let Some(law) = &explanation.law {
         let drain = match law.drain_given {
             Some(given) => format!("drain {}/s learned of {}/s", number(law.drain), number(given)),
             None => "drain not known".to_owned(),
@@ -42,12 +42,12 @@ fn write_account(text: &mut String, account: &Account) -> fmt::Result {
         line(text, "law", &format!("{}: depth {depth}, target {target}, {drain}, rate {rate}/s", law.tier))?;
     }
     writeln!(text, "\nchecks, in the gateway's order; in brackets those it does not come to:")?;
-    for step in &account.checks {
+    for step in &explanation.checks {
         writeln!(text, "  {:<7}{:<15}{}", verdict(step), step.check, step.says)?;
     }
     writeln!(text)?;
-    write_answer(text, &account.answer)?;
-    account.notes.iter().try_for_each(|note| line(text, "note", note))
+    write_answer(text, &explanation.answer)?;
+    explanation.notes.iter().try_for_each(|note| line(text, "note", note))
 }
 
 fn write_job(text: &mut String, job: &JobTold) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The account of one request: every check in the gateway's order, made by the parts that the gateway runs.
+//! The explanation of one request: every check in the gateway's order, made by the parts that the gateway runs.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(super) struct Case<'a> {
 
 /// Everything that is told of a request.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Account {
+pub(super) struct Explanation {
     /// The request as it was understood.
     pub(super) request: RequestTold,
     /// The policy's name.
@@ -118,7 +118,7 @@ pub(super) struct Answer {
 }
 
 /// Explains the case.
-pub(super) fn account(case: &Case<'_>) -> Account {
+pub(super) fn explanation(case: &Case<'_>) -> Explanation {
     let Case { policy, request, .. } = case;
     let mut course = Course::default();
     course.told.request = RequestTold {
@@ -312,10 +312,10 @@ fn listed(tiers: TierSet) -> String {
     tiers.iter().map(Tier::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The account while it is made.
+/// The explanation while it is made.
 #[derive(Debug, Default)]
 pub(super) struct Course {
-    pub(super) told: Account,
+    pub(super) told: Explanation,
     /// The tier at whose gate the request was.
     pub(super) tier: Option<Tier>,
     answer: Option<Problem>,
@@ -352,7 +352,7 @@ impl Course {
         self.told.notes.push(note);
     }
 
-    fn finish(mut self, queue: Option<(&'static str, String)>) -> Account {
+    fn finish(mut self, queue: Option<(&'static str, String)>) -> Explanation {
         let told = std::mem::take(&mut self.told.answer);
         self.told.answer = match (self.answer, queue) {
             (Some(problem), _) => Answer {
