@@ -271,5 +271,4 @@ const LAST_WORD_DRAINING: &[u8] = b"event: dropped\ndata: {\"reason\":\"draining
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 #[cfg(test)]
-#[path = "events_tests.rs"]
 mod tests;
