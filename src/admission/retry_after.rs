@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::admission::settings::RetryAfterBounds;
+use crate::domain::chance::Chance;
 use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 
@@ -18,13 +19,13 @@ pub struct Promises {
     /// Jobs per second at which promises fall due.
     spare: f64,
     at: Moment,
-    jitter: Jitter,
+    jitter: Chance,
 }
 
 impl Promises {
     /// An empty ledger; the seed feeds its jitter.
     pub const fn new(seed: u64, now: Moment) -> Promises {
-        Promises { outstanding: 0.0, spare: 0.0, at: now, jitter: Jitter(seed) }
+        Promises { outstanding: 0.0, spare: 0.0, at: now, jitter: Chance::from_seed(seed) }
     }
 
     /// Sets the rate at which the gate can take returns from now on, in jobs per second.
@@ -63,22 +64,6 @@ impl Promises {
         let elapsed = now.seconds_since(self.at);
         self.at = self.at.max(now);
         self.outstanding = (self.outstanding - self.spare * elapsed).max(0.0);
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): chance enough to part clients, the same for the same seed.
-#[derive(Clone, Copy, Debug)]
-struct Jitter(u64);
-
-impl Jitter {
-    /// A number in [0, 1).
-    fn fraction(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        (mixed >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 pub mod serve;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::simulate::Simulation;
 use crate::config::load::{PREFIX, Sources, load};
 
 /// A backpressure-aware ingestion gateway: critical work flows, bulk waits its turn, nothing accepted is lost.
@@ -48,6 +50,9 @@ enum Command {
     /// Explains a request: which rule gives which tier, each check with its numbers, the answer at a given depth.
     #[command(after_help = explain::EXAMPLES)]
     Explain(Box<explain::Arguments>),
+    /// Plays scenarios on a virtual clock: the gateway's own law against a modelled queue, workers and clients.
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(Simulation),
 }
 
 /// Runs the command line of this process.
@@ -58,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Serve => serve(&line.options),
         Command::Check { files } => check::run(&line.options, &files),
         Command::Explain(arguments) => explain::run(&line.options, *arguments),
+        Command::Simulate(simulation) => simulate::run(&line.options, &simulation),
     }
 }
 
@@ -95,4 +101,5 @@ const EXAMPLES: &str = "Examples:
   tidegate --set ingest.listen=127.0.0.1:8081     the same on another port
   TIDEGATE_LOG__FORMAT=json tidegate serve        the same with logs for machines
   tidegate check policies/default.yaml            is this policy good?
-  tidegate explain --header Tidegate-Type:digest --depth p2=520000   why would this job be refused?";
+  tidegate explain --header Tidegate-Type:digest --depth p2=520000   why would this job be refused?
+  tidegate simulate --scenario load-tests/sim/flash-sale.yaml";

@@ -1,7 +1,9 @@
 //! Floor 0: the words of the project as types. No I/O, no clock, no randomness.
 
 pub mod backlog;
+pub mod chance;
 pub mod code;
+pub mod fair;
 pub mod job;
 pub mod tier;
 pub mod time;

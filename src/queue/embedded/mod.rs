@@ -4,7 +4,6 @@
 //! makes it known in the [`state`], which every other call reads: leases are taken from the [`line`]s' heads there.
 //! The [`reader`] thread fetches what is on disk only. `docs/QUEUE.md` says what is promised.
 
-mod fair;
 mod file;
 mod inbox;
 pub mod lease;

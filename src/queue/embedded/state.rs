@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::backlog::{Backlog, Flows, Reading};
+use crate::domain::fair::FairShare;
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::time::{Moment, Timestamp};
 use crate::policy::Ordering;
 use crate::queue::Totals;
 use crate::queue::ages::Ages;
-use crate::queue::embedded::fair::FairShare;
 use crate::queue::embedded::lease::{LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::leases::{Held, Leases};
 use crate::queue::embedded::line::{Known, Line, Waiting};
@@ -154,7 +154,7 @@ impl State {
                 empty = empty.with(tier);
                 continue;
             };
-            self.fair.handed_out(tier);
+            self.fair.handed_out(tier, 1);
             let token = LeaseToken(u128::from(random::number()) << 64 | u128::from(random::number()));
             let (key, expires_at, history) = (job.key, job.expires_at, job.history.clone());
             self.leases.insert(token, Held { tier, seq: job.seq, key, expires_at, history, until });

@@ -5,7 +5,7 @@ use crate::domain::tier::{Tier, TierMap};
 /// Each tier walks along one line, by a stride of 1 / weight for each job it hands out; the tier that is least
 /// far goes next. Over time every tier with jobs gets its weight's share, and none starves.
 #[derive(Clone, Debug)]
-pub(super) struct FairShare {
+pub struct FairShare {
     stride: TierMap<u64>,
     walked: TierMap<u64>,
     /// Where the tier that went last stood before.
@@ -14,28 +14,28 @@ pub(super) struct FairShare {
 
 impl FairShare {
     /// Shares by these weights; a weight of 0 counts as 1.
-    pub(super) fn new(weights: TierMap<u32>) -> FairShare {
+    pub fn new(weights: TierMap<u32>) -> FairShare {
         FairShare { stride: strides(weights), walked: TierMap::default(), front: 0 }
     }
 
     /// Puts new weights in force.
-    pub(super) fn set_weights(&mut self, weights: TierMap<u32>) {
+    pub fn set_weights(&mut self, weights: TierMap<u32>) {
         self.stride = strides(weights);
     }
 
     /// The tier that goes next of those that `can_go`.
-    pub(super) fn next(&self, can_go: impl Fn(Tier) -> bool) -> Option<Tier> {
+    pub fn next(&self, can_go: impl Fn(Tier) -> bool) -> Option<Tier> {
         Tier::ALL.into_iter().filter(|tier| can_go(*tier)).min_by_key(|tier| self.walked[*tier])
     }
 
-    /// Notes that the tier handed out a job.
-    pub(super) fn handed_out(&mut self, tier: Tier) {
+    /// Notes that the tier handed out so many jobs.
+    pub fn handed_out(&mut self, tier: Tier, jobs: u64) {
         self.front = self.front.max(self.walked[tier]);
-        self.walked[tier] = self.walked[tier].saturating_add(self.stride[tier]);
+        self.walked[tier] = self.walked[tier].saturating_add(self.stride[tier].saturating_mul(jobs));
     }
 
     /// Notes that the tier, empty until now, has jobs again: it claims nothing for the time it had none.
-    pub(super) fn rejoined(&mut self, tier: Tier) {
+    pub fn rejoined(&mut self, tier: Tier) {
         self.walked[tier] = self.walked[tier].max(self.front);
     }
 }
@@ -59,7 +59,7 @@ mod tests {
         let mut given = [0; 3];
         for _ in 0..jobs {
             if let Some(tier) = fair.next(&can_go) {
-                fair.handed_out(tier);
+                fair.handed_out(tier, 1);
                 given[usize::from(tier.number())] += 1;
             }
         }

@@ -1,0 +1,194 @@
+//! The clients that were refused: who comes back, and when.
+
+use std::collections::VecDeque;
+
+use crate::domain::chance::Chance;
+use crate::sim::scenario::Clients;
+
+/// How a client takes a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Comes back when told.
+    Obedient,
+    /// Comes back after half the time.
+    Hasty,
+    /// Comes back after a time of its own.
+    Rude,
+}
+
+/// A client that asked and was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    manner: Manner,
+    /// Requests it has made.
+    requests: u16,
+}
+
+/// Clients of one kind that come back in the same millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The kind.
+    pub client: Client,
+    /// How many jobs they bring.
+    pub jobs: u32,
+}
+
+/// The refused clients of one tier on their way back.
+#[derive(Debug)]
+pub struct Outside {
+    behaviour: Clients,
+    chance: Chance,
+    /// Who comes back in which millisecond, from `now` on.
+    returns: VecDeque<Vec<Group>>,
+    now: u64,
+    /// Milliseconds from which on nobody plays any more.
+    end: u64,
+    waiting: u64,
+    obedient: u64,
+}
+
+impl Outside {
+    /// Nobody yet, in a scenario of so many milliseconds.
+    pub const fn new(behaviour: Clients, seed: u64, end: u64) -> Outside {
+        Outside {
+            behaviour,
+            chance: Chance::from_seed(seed),
+            returns: VecDeque::new(),
+            now: 0,
+            end,
+            waiting: 0,
+            obedient: 0,
+        }
+    }
+
+    /// Those who come back by this millisecond. Milliseconds never go back.
+    pub fn returning(&mut self, now: u64) -> Vec<Group> {
+        let mut back = Vec::new();
+        while self.now <= now {
+            self.now += 1;
+            back.extend(self.returns.pop_front().unwrap_or_default());
+        }
+        for group in &back {
+            self.waiting -= u64::from(group.jobs);
+            self.obedient -= if group.client.manner == Manner::Obedient { u64::from(group.jobs) } else { 0 };
+        }
+        back
+    }
+
+    /// Notes a refusal at this millisecond of clients that bring so many jobs; `client` is `None` at their first request.
+    pub fn refused(&mut self, client: Option<Client>, jobs: u32, retry_after: f64, now: u64) {
+        let Some(manner) = client.map_or_else(|| self.manner(), |client| Some(client.manner)) else { return };
+        let client =
+            Client { manner, requests: client.map_or(0, |client| client.requests).saturating_add(1) };
+        if self.behaviour.attempts.is_some_and(|most| client.requests >= most) {
+            return;
+        }
+        // The header gives whole seconds, rounded up.
+        let told = retry_after.ceil().max(1.0);
+        let seconds = match manner {
+            Manner::Obedient => told,
+            Manner::Hasty => told / 2.0,
+            Manner::Rude => self.behaviour.ignore_after.as_secs_f64(),
+        };
+        let due = now.saturating_add(((seconds * 1000.0) as u64).max(1));
+        self.waiting += u64::from(jobs);
+        self.obedient += if manner == Manner::Obedient { u64::from(jobs) } else { 0 };
+        // Who would come back after the end only counts as outside.
+        if due < self.end {
+            self.note(Group { client, jobs }, due);
+        }
+    }
+
+    /// Jobs whose clients will come back.
+    pub const fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Those of them whose clients come back when told.
+    pub const fn obedient(&self) -> u64 {
+        self.obedient
+    }
+
+    fn note(&mut self, group: Group, due: u64) {
+        let slot = usize::try_from(due.saturating_sub(self.now)).unwrap_or(usize::MAX);
+        if self.returns.len() <= slot {
+            self.returns.resize_with(slot + 1, Vec::new);
+        }
+        let Some(groups) = self.returns.get_mut(slot) else { return };
+        match groups.iter_mut().find(|known| known.client == group.client) {
+            Some(known) => known.jobs = known.jobs.saturating_add(group.jobs),
+            None => groups.push(group),
+        }
+    }
+
+    fn manner(&mut self) -> Option<Manner> {
+        let Clients { obey, hasty, ignore, .. } = self.behaviour;
+        let mut drawn = if obey >= 1.0 { 0.0 } else { self.chance.fraction() };
+        let shares = [(obey, Manner::Obedient), (hasty, Manner::Hasty), (ignore, Manner::Rude)];
+        for (share, manner) in shares {
+            if drawn < share {
+                return Some(manner);
+            }
+            drawn -= share;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn outside(behaviour: Clients) -> Outside {
+        Outside::new(behaviour, 1, 1_000_000)
+    }
+
+    fn jobs(groups: &[Group]) -> u32 {
+        groups.iter().map(|group| group.jobs).sum()
+    }
+
+    #[test]
+    fn who_obeys_comes_back_after_the_whole_seconds_told() {
+        let mut outside = outside(Clients { obey: 1.0, ..Clients::default() });
+        outside.refused(None, 3, 1.2, 10);
+        assert_eq!(jobs(&outside.returning(2_009)), 0);
+        assert_eq!((outside.waiting(), outside.obedient()), (3, 3));
+        assert_eq!(jobs(&outside.returning(2_010)), 3);
+        assert_eq!((outside.waiting(), outside.obedient()), (0, 0));
+    }
+
+    #[test]
+    fn manners_come_in_their_shares_and_are_kept() {
+        let ignore_after = Duration::from_millis(500);
+        let behaviour = Clients { obey: 0.5, hasty: 0.2, ignore: 0.2, ignore_after, attempts: None };
+        let mut outside = outside(behaviour);
+        (0..10_000).for_each(|_| outside.refused(None, 1, 10.0, 0));
+        let share = |groups: &[Group]| f64::from(jobs(groups)) / 10_000.0;
+        let rude = outside.returning(500);
+        let hasty = outside.returning(5_000);
+        let obedient = outside.returning(10_000);
+        assert!((share(&rude) - 0.2).abs() < 0.02, "{rude:?}");
+        assert!((share(&hasty) - 0.2).abs() < 0.02, "{hasty:?}");
+        assert!((share(&obedient) - 0.5).abs() < 0.02, "{obedient:?}");
+        outside.refused(Some(rude[0].client), 1, 10.0, 10_000);
+        assert_eq!(jobs(&outside.returning(10_500)), 1);
+    }
+
+    #[test]
+    fn who_has_asked_often_enough_gives_up() {
+        let mut outside = outside(Clients { obey: 1.0, attempts: Some(2), ..Clients::default() });
+        outside.refused(None, 1, 1.0, 0);
+        let again = outside.returning(1_000);
+        outside.refused(Some(again[0].client), 1, 1.0, 1_000);
+        assert_eq!(outside.waiting(), 0);
+    }
+
+    #[test]
+    fn who_would_return_after_the_end_stays_outside() {
+        let mut outside = Outside::new(Clients { obey: 1.0, ..Clients::default() }, 1, 500);
+        outside.refused(None, 1, 1.0, 0);
+        assert_eq!((jobs(&outside.returning(5_000)), outside.waiting()), (0, 1));
+    }
+}

@@ -1,0 +1,157 @@
+//! The figures of a played scenario: what bands bound, tables print and JSON names.
+
+use hdrhistogram::Histogram;
+
+use crate::sim::trace::Slice;
+
+macro_rules! figures {
+    ($($(#[doc = $doc:literal])* $name:ident = $word:literal,)*) => {
+        /// One figure of one tier.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Figure { $($(#[doc = $doc])* $name,)* }
+
+        impl Figure {
+            /// Every figure, in the order of reports.
+            pub const ALL: &'static [Figure] = &[$(Figure::$name,)*];
+
+            /// The name in scenario files, tables and JSON.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Figure::$name => $word,)* }
+            }
+        }
+    };
+}
+
+figures! {
+    /// Highest true depth, in jobs.
+    PeakDepth = "peak_depth",
+    /// Highest depth over its target.
+    PeakDepthRatio = "peak_depth_ratio",
+    /// Drained over drainable, of the moments at which as much was asked for as the workers can take.
+    Utilisation = "utilisation",
+    /// Seconds above 1.1 times the target.
+    SecondsOver = "seconds_over",
+    /// |mean depth over target - 1| of the last tenth.
+    SettledError = "settled_error",
+    /// Jobs let in.
+    Admitted = "admitted",
+    /// Requests refused.
+    Refused = "refused",
+    /// Jobs let in over jobs offered.
+    AdmittedShare = "admitted_share",
+    /// Requests over jobs offered.
+    RequestsPerJob = "requests_per_job",
+    /// Most returns in any second, over what the workers do in one.
+    ReturnPeak = "return_peak",
+    /// Seconds from admission to drain: the median job.
+    WaitP50 = "wait_p50",
+    /// Seconds from admission to drain: 1 job in 100 waits longer.
+    WaitP99 = "wait_p99",
+    /// The second of the last refusal; zero if nobody was refused.
+    LastRefusal = "last_refusal",
+    /// The second from which no refused client was left outside; no value while one is.
+    Finished = "finished",
+    /// The same of the clients that come back when told.
+    ObedientFinished = "obedient_finished",
+}
+
+impl Figure {
+    /// Whether it counts whole things.
+    pub const fn is_count(self) -> bool {
+        matches!(self, Figure::PeakDepth | Figure::Admitted | Figure::Refused)
+    }
+}
+
+/// The figures of one tier. A figure without a value could not be told: nothing was asked for, nothing drained.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures(Vec<Option<f64>>);
+
+impl Figures {
+    /// The figures of these slices, each `seconds` long, and of the waits in microseconds.
+    pub(super) fn of(slices: &[Slice], seconds: f64, waits: &Histogram<u64>) -> Figures {
+        let sum = |count: fn(&Slice) -> u64| slices.iter().map(count).sum::<u64>() as f64;
+        let (offered, requests) = (sum(|slice| slice.offered), sum(Slice::requests));
+        let admitted = sum(|slice| slice.admitted);
+        let wait = |quantile| (!waits.is_empty()).then(|| waits.value_at_quantile(quantile) as f64 / 1e6);
+        let value = |figure: &Figure| match figure {
+            Figure::PeakDepth => slices.iter().map(|slice| slice.deepest).max().map(|most| most as f64),
+            Figure::PeakDepthRatio => Some(most(slices.iter().map(|slice| slice.deepest_ratio))),
+            Figure::Utilisation => utilisation(slices),
+            Figure::SecondsOver => Some(seconds_over(slices, seconds)),
+            Figure::SettledError => settled_error(slices),
+            Figure::Admitted => Some(admitted),
+            Figure::Refused => Some(sum(Slice::refused)),
+            Figure::AdmittedShare => share(admitted, offered),
+            Figure::RequestsPerJob => share(requests, offered),
+            Figure::ReturnPeak => Some(return_peak(slices, seconds)),
+            Figure::WaitP50 => wait(0.50),
+            Figure::WaitP99 => wait(0.99),
+            Figure::LastRefusal => Some(end_of_last(slices, seconds, |slice| slice.refused() > 0)),
+            Figure::Finished => finished(slices, seconds, |slice| slice.outside),
+            Figure::ObedientFinished => finished(slices, seconds, |slice| slice.outside_obedient),
+        };
+        Figures(Figure::ALL.iter().map(value).collect())
+    }
+
+    /// The value of a figure.
+    pub fn value(&self, figure: Figure) -> Option<f64> {
+        self.0.get(figure as usize).copied().flatten()
+    }
+}
+
+fn share(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part / whole)
+}
+
+fn most(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, f64::max)
+}
+
+fn utilisation(slices: &[Slice]) -> Option<f64> {
+    let busy = slices.iter().filter(|slice| slice.requests() as f64 >= slice.drainable);
+    let (drained, drainable) =
+        busy.fold((0.0, 0.0), |sum, slice| (sum.0 + slice.drained as f64, sum.1 + slice.drainable));
+    share(drained, drainable)
+}
+
+fn seconds_over(slices: &[Slice], seconds: f64) -> f64 {
+    slices.iter().filter(|slice| slice.deepest_ratio > OVER).count() as f64 * seconds
+}
+
+fn settled_error(slices: &[Slice]) -> Option<f64> {
+    let tail = slices.get(slices.len() * 9 / 10..).unwrap_or_default();
+    let ratios: Vec<f64> = tail
+        .iter()
+        .filter(|slice| slice.target > 0.0)
+        .map(|slice| slice.depth as f64 / slice.target)
+        .collect();
+    share(ratios.iter().sum(), ratios.len() as f64).map(|mean| (mean - 1.0).abs())
+}
+
+/// Over windows of a second that begin at any slice.
+fn return_peak(slices: &[Slice], seconds: f64) -> f64 {
+    let window = ((1.0 / seconds).round() as usize).max(1);
+    let (mut returned, mut capacity, mut peak) = (0.0, 0.0, 0.0_f64);
+    let left = std::iter::repeat_n(None, window).chain(slices.iter().map(Some));
+    for (slice, left) in slices.iter().zip(left) {
+        returned += slice.returned as f64 - left.map_or(0.0, |slice| slice.returned as f64);
+        capacity += slice.capacity - left.map_or(0.0, |slice| slice.capacity);
+        // Differences of sums leave dust: workers that do less than this do nothing.
+        if capacity > 1e-6 {
+            peak = peak.max(returned / capacity);
+        }
+    }
+    peak
+}
+
+fn end_of_last(slices: &[Slice], seconds: f64, holds: impl Fn(&Slice) -> bool) -> f64 {
+    slices.iter().rposition(holds).map_or(0.0, |last| (last + 1) as f64 * seconds)
+}
+
+fn finished(slices: &[Slice], seconds: f64, outside: impl Fn(&Slice) -> u64) -> Option<f64> {
+    let all_in = slices.last().is_none_or(|last| outside(last) == 0);
+    all_in.then(|| end_of_last(slices, seconds, |slice| outside(slice) > 0))
+}
+
+/// Times the target from which on the depth counts as over it.
+const OVER: f64 = 1.1;
