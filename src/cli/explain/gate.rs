@@ -163,10 +163,7 @@ fn basis(refusal: &Refusal, numbers: &Numbers) -> String {
                 let expected = number(numbers.expected);
                 let source =
                     if unknown { "a drain assumed from the target, none is known" } else { "the drain" };
-                format!(
-                    "not before {wait} s: {} jobs over the window at {expected}/s, {source}",
-                    number(excess)
-                )
+                format!("not before {wait} s: {} over the window at {expected}/s, {source}", jobs(excess))
             } else {
                 format!("not before {wait} s: the next token at {}/s", number(numbers.rate))
             }
@@ -178,15 +175,20 @@ fn basis(refusal: &Refusal, numbers: &Numbers) -> String {
         }
         (Reason::Shed { .. }, None) => {
             let until = numbers.shed.map_or(0, |shed| shed.until);
-            let jobs = numbers.depth.saturating_add(1).saturating_sub(until);
-            format!("not before {wait} s: {jobs} jobs down to below shed.until at a drain of {known}/s")
+            let surplus = jobs(numbers.depth.saturating_add(1).saturating_sub(until) as f64);
+            format!("not before {wait} s: {surplus} down to below shed.until at a drain of {known}/s")
         }
         (Reason::QueueFull, _) => {
-            let jobs = numbers.depth.saturating_add(1).saturating_sub(numbers.max_depth);
-            format!("not before {wait} s: {jobs} jobs to a free place at a drain of {known}/s")
+            let surplus = jobs(numbers.depth.saturating_add(1).saturating_sub(numbers.max_depth) as f64);
+            format!("not before {wait} s: {surplus} to a free place at a drain of {known}/s")
         }
         (Reason::SignalStale, _) => "retry_after.min: when the signal comes back is not known".to_owned(),
     };
     let bounds = numbers.retry_after;
     format!("{from}; within retry_after {:?} to {:?}", bounds.min, bounds.max)
+}
+
+fn jobs(count: f64) -> String {
+    let unit = if count == 1.0 { "job" } else { "jobs" };
+    format!("{} {unit}", number(count))
 }

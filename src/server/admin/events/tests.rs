@@ -116,8 +116,10 @@ async fn who_does_not_take_events_is_dropped_with_a_last_word() {
     let feed = feed();
     let (mut quick, mut slow) = (feed.follow().await, feed.follow().await);
     quick.frame().await;
+    let began = tokio::time::Instant::now();
     while feed.state.events.dropped() == 0 {
         quick.status().await;
+        assert!(began.elapsed() <= SLOW_AFTER + 4 * PERIOD, "not dropped after {:?}", began.elapsed());
     }
     // The quick one goes on; the slow one finds what waited for it, and why there is no more.
     quick.status().await;
