@@ -12,6 +12,7 @@ pub mod clients;
 pub mod document;
 pub mod figures;
 pub mod law;
+pub mod league;
 pub mod play;
 pub mod queue;
 mod recorder;
