@@ -61,12 +61,12 @@ async fn who_does_not_read_is_dropped_with_a_last_word_and_the_others_go_on() {
     let mut quick = Following::connect(address, None).await;
     let mut slow = Following::connect(address, Some(SMALLEST)).await;
     let mut deaf = Following::connect(address, Some(SMALLEST)).await;
-    while quick.status().await.1["event_listeners_dropped"] != 2 {}
+    quick.until_status("event_listeners_dropped", 2).await;
     let rest = slow.rest().await;
     assert!(rest.contains("event: status\n"), "{rest}");
     assert!(last_word(&rest).contains(r#"{"reason":"slow"}"#), "{rest}");
     // The other one does not read even its last word: its place is free all the same.
-    while quick.status().await.1["event_listeners"] != 1 {}
+    quick.until_status("event_listeners", 1).await;
     let rest = deaf.rest().await;
     assert!(!rest.contains("event: dropped"), "it was cut off: {rest}");
     quick.status().await;
@@ -152,6 +152,18 @@ impl Following {
                 return (id.parse().unwrap(), serde_json::from_str(data.trim_end()).unwrap());
             }
             assert!(self.read().await, "the stream ended: {}", self.text);
+        }
+    }
+
+    /// Takes events until one has this number.
+    async fn until_status(&mut self, member: &str, number: u64) {
+        let asked = Instant::now();
+        loop {
+            let (_, status) = self.status().await;
+            if status[member] == number {
+                return;
+            }
+            assert!(asked.elapsed() < PATIENCE, "{member} is {}, not {number}", status[member]);
         }
     }
 
