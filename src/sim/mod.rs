@@ -21,5 +21,7 @@ pub mod report;
 pub mod rival;
 pub mod scenario;
 pub mod signal;
+#[cfg(test)]
+mod storms;
 pub mod trace;
 pub mod workers;
