@@ -1,6 +1,7 @@
 //! The clients that were refused: who comes back, and when.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::domain::chance::Chance;
 use crate::sim::scenario::Clients;
@@ -38,11 +39,14 @@ pub struct Group {
 pub struct Outside {
     behaviour: Clients,
     chance: Chance,
-    /// Jobs that come back, from the millisecond `now` on: for each millisecond one count for each kind of client.
+    /// Jobs that come back, from the slot `next` on: for each slot one count for each kind of client.
     returns: VecDeque<u32>,
     /// Every kind of client that can be on its way.
     kinds: Vec<Client>,
-    now: u64,
+    /// Milliseconds to a slot: 1, and more only where memory would not hold the longest way back.
+    slot_millis: u64,
+    /// The first slot that has not come yet.
+    next: u64,
     /// Milliseconds from which on nobody plays any more.
     end: u64,
     waiting: u64,
@@ -50,20 +54,23 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Nobody yet, in a scenario of so many milliseconds.
-    pub fn new(behaviour: Clients, seed: u64, end: u64) -> Outside {
+    /// Nobody yet, in a scenario of so many milliseconds, where nobody is told to stay away for longer than `longest`.
+    pub fn new(behaviour: Clients, longest: Duration, seed: u64, end: u64) -> Outside {
         let Clients { obey, hasty, ignore, attempts, .. } = behaviour;
         let manners = [(obey, Manner::Obedient), (hasty, Manner::Hasty), (ignore, Manner::Rude)];
         let met = manners.into_iter().filter(|(share, _)| *share > 0.0);
         let kinds = met.flat_map(|(_, manner)| {
             (0..attempts.unwrap_or(1)).map(move |requests| Client { manner, requests })
         });
+        let kinds: Vec<Client> = kinds.collect();
+        let way_back = (longest.max(behaviour.ignore_after).as_millis() as u64).saturating_add(1_000).min(end);
         Outside {
             behaviour,
             chance: Chance::from_seed(seed),
             returns: VecDeque::new(),
-            kinds: kinds.collect(),
-            now: 0,
+            slot_millis: way_back.saturating_mul(kinds.len() as u64).div_ceil(MOST_COUNTS).max(1),
+            kinds,
+            next: 0,
             end,
             waiting: 0,
             obedient: 0,
@@ -73,8 +80,11 @@ impl Outside {
     /// Those who come back by this millisecond. Milliseconds never go back.
     pub fn returning(&mut self, now: u64) -> Vec<Group> {
         let mut back = Vec::new();
-        while self.now <= now {
-            self.now += 1;
+        while self.next * self.slot_millis <= now {
+            self.next += 1;
+            if self.returns.is_empty() {
+                continue;
+            }
             let counts = self.returns.drain(..self.kinds.len().min(self.returns.len()));
             let groups = self.kinds.iter().zip(counts).map(|(client, jobs)| Group { client: *client, jobs });
             back.extend(groups.filter(|group| group.jobs > 0));
@@ -123,8 +133,9 @@ impl Outside {
 
     fn note(&mut self, client: Client, jobs: u32, due: u64) {
         let Some(kind) = self.kinds.iter().position(|known| *known == client) else { return };
-        let slot = usize::try_from(due.saturating_sub(self.now)).unwrap_or(usize::MAX);
-        let place = slot.saturating_mul(self.kinds.len()).saturating_add(kind);
+        // Never earlier than told.
+        let slot = due.div_ceil(self.slot_millis).saturating_sub(self.next).min(MOST_COUNTS) as usize;
+        let place = slot * self.kinds.len() + kind;
         if self.returns.len() <= place {
             self.returns.resize((slot + 1) * self.kinds.len(), 0);
         }
@@ -148,14 +159,17 @@ impl Outside {
     }
 }
 
+/// So many counts of clients on their way back fit into memory: 128 MiB for each tier.
+const MOST_COUNTS: u64 = 1 << 25;
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn outside(behaviour: Clients) -> Outside {
-        Outside::new(behaviour, 1, 1_000_000)
+        Outside::new(behaviour, MINUTE, 1, 1_000_000)
     }
 
     fn jobs(groups: &[Group]) -> u32 {
@@ -200,8 +214,25 @@ mod tests {
 
     #[test]
     fn who_would_return_after_the_end_stays_outside() {
-        let mut outside = Outside::new(Clients { obey: 1.0, ..Clients::default() }, 1, 500);
+        let mut outside = Outside::new(Clients { obey: 1.0, ..Clients::default() }, MINUTE, 1, 500);
         outside.refused(None, 1, 1.0, 0);
         assert_eq!((jobs(&outside.returning(5_000)), outside.waiting()), (0, 1));
+    }
+
+    #[test]
+    fn clients_of_many_kinds_sent_away_for_a_day_fit_into_memory_and_are_never_early() {
+        let behaviour =
+            Clients { obey: 0.4, hasty: 0.3, ignore: 0.3, attempts: Some(20), ..Clients::default() };
+        let day = Duration::from_secs(86_400);
+        let mut outside = Outside::new(behaviour, day, 1, 7 * 86_400_000);
+        for _ in 0..1_000 {
+            outside.refused(None, 1, 86_399.5, 1);
+        }
+        assert!(outside.returns.len() <= MOST_COUNTS as usize, "{}", outside.returns.len());
+        outside.returning(86_400_000);
+        let (patient, late) = (outside.obedient(), outside.slot_millis);
+        assert!(patient > 300, "{patient}");
+        assert!(late < 1_000, "{late}");
+        assert_eq!(u64::from(jobs(&outside.returning(86_400_001 + late))), patient);
     }
 }

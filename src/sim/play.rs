@@ -12,6 +12,7 @@ use crate::sim::figures::Figures;
 use crate::sim::law::{Answer, Law, LawName};
 use crate::sim::queue::PlantQueue;
 use crate::sim::recorder::Recorder;
+use crate::sim::rival::RETRY_AFTER;
 use crate::sim::scenario::Scenario;
 use crate::sim::signal::SignalLine;
 use crate::sim::trace::Trace;
@@ -50,6 +51,8 @@ struct Game<'a> {
     outside: TierMap<Outside>,
     quantum: u32,
     next_tick: Moment,
+    /// Milliseconds at which the gateway starts anew, the last first.
+    restarts: Vec<u64>,
     recorder: Recorder,
 }
 
@@ -76,8 +79,14 @@ impl<'a> Game<'a> {
             PlantQueue::new(load.backlog, scenario.store_delay, load.expires_in)
         };
         let outside = |tier: Tier| {
-            Outside::new(scenario.clients, scenario.seed.wrapping_add(100 + u64::from(tier.number())), end)
+            let longest = scenario.regulator.tiers[tier].retry_after.max.max(RETRY_AFTER);
+            let seed = scenario.seed.wrapping_add(100 + u64::from(tier.number()));
+            Outside::new(scenario.clients, longest, seed, end)
         };
+        let mut restarts: Vec<u64> =
+            scenario.restarts.iter().map(|restart| restart.as_millis() as u64).collect();
+        restarts.sort_unstable_by(|one, other| other.cmp(one));
+        restarts.dedup();
         Game {
             scenario,
             name,
@@ -90,6 +99,7 @@ impl<'a> Game<'a> {
             outside: TierMap::from_fn(outside),
             quantum,
             next_tick: Moment::ORIGIN,
+            restarts,
             recorder: Recorder::new(scenario),
         }
     }
@@ -100,7 +110,7 @@ impl<'a> Game<'a> {
         self.work(now);
         self.recorder.begin(millis, &self.queues, &self.outside);
         self.workers.set(self.scenario, millis.is_multiple_of(NOISE_MILLIS), since_start);
-        if self.scenario.restarts.iter().any(|restart| restart.as_millis() as u64 == millis) {
+        if self.restarts.pop_if(|restart| *restart == millis).is_some() {
             self.restart(now);
         }
         if now >= self.next_tick {
@@ -150,10 +160,12 @@ impl<'a> Game<'a> {
         }
     }
 
-    /// Clients that bring so many jobs ask, a quantum at a time.
+    /// Clients that bring so many jobs ask, a quantum at a time. Where one is refused, so are the others of this instant:
+    /// a crowd of them is sent away in a bounded number of turns.
     fn ask(&mut self, tier: Tier, client: Option<Client>, jobs: u32, now: Moment) {
-        let mut left = jobs;
-        while let Some(cost) = Cost::jobs(left.min(self.quantum)) {
+        let (mut left, mut turn) = (jobs, self.quantum);
+        let crowd = self.quantum.max(jobs / MOST_TURNS);
+        while let Some(cost) = Cost::jobs(left.min(turn)) {
             left -= cost.count();
             let count = u64::from(cost.count());
             match self.law.decide(tier, cost, now) {
@@ -168,10 +180,12 @@ impl<'a> Game<'a> {
                 Answer::Throttled(after) => {
                     self.recorder.slice(tier).throttled += count;
                     self.send_away(tier, client, cost, after, now);
+                    turn = crowd;
                 }
                 Answer::Shed(after) => {
                     self.recorder.slice(tier).shed += count;
                     self.send_away(tier, client, cost, after, now);
+                    turn = crowd;
                 }
             }
         }
@@ -259,6 +273,9 @@ const NOISE_MILLIS: u64 = 100;
 
 /// Events per simulated second from which on jobs move together.
 const EVENTS_PER_SECOND: f64 = 50_000.0;
+
+/// Turns in which the clients of one kind that return in the same millisecond are sent away.
+const MOST_TURNS: u32 = 100;
 
 /// No quantum is more than one of so many parts of the smallest target.
 const SMALLEST_PARTS: f64 = 1_000.0;

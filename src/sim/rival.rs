@@ -174,4 +174,4 @@ impl Method {
 }
 
 /// What every refusal of a rival tells.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(30);
