@@ -2,6 +2,7 @@
 
 mod check;
 pub mod serve;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::simulate::Simulation;
 use crate::config::load::{PREFIX, Sources, load};
 
 /// A backpressure-aware ingestion gateway: critical work flows, bulk waits its turn, nothing accepted is lost.
@@ -44,6 +46,9 @@ enum Command {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Plays scenarios on a virtual clock: the gateway's own law against a modelled queue, workers and clients.
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(Simulation),
 }
 
 /// Runs the command line of this process.
@@ -53,6 +58,7 @@ pub fn main() -> ExitCode {
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&line.options),
         Command::Check { files } => check::run(&line.options, &files),
+        Command::Simulate(simulation) => simulate::run(&line.options, &simulation),
     }
 }
 
@@ -89,4 +95,5 @@ const EXAMPLES: &str = "Examples:
   tidegate                                        run with config/tidegate.yaml, else with built-in defaults
   tidegate --set ingest.listen=127.0.0.1:8081     the same on another port
   TIDEGATE_LOG__FORMAT=json tidegate serve        the same with logs for machines
-  tidegate check policies/default.yaml            is this policy good?";
+  tidegate check policies/default.yaml            is this policy good?
+  tidegate simulate --scenario load-tests/sim/flash-sale.yaml";

@@ -57,26 +57,9 @@ fn node(value: &str, place: &Place) -> Result<Node, String> {
         return Ok(Node { place: place.clone(), value });
     }
     match read(value) {
-        Ok(node) => Ok(moved(node, place)),
+        Ok(node) => Ok(node.moved_to(place)),
         Err(faults) => Err(faults.into_iter().next().map(|fault| fault.message).unwrap_or_default()),
     }
-}
-
-/// The node, as if all of it had been written in this place. As deep as the reader's bound at most.
-fn moved(node: Node, place: &Place) -> Node {
-    let value = match node.value {
-        Value::List(items) => Value::List(items.into_iter().map(|item| moved(item, place)).collect()),
-        Value::Mapping(mut entries) => {
-            for entry in &mut entries {
-                entry.place = place.clone();
-                let node = std::mem::replace(&mut entry.node, Node::empty(place.clone()));
-                entry.node = moved(node, place);
-            }
-            Value::Mapping(entries)
-        }
-        scalar @ Value::Scalar { .. } => scalar,
-    };
-    Node { place: place.clone(), value }
 }
 
 /// Variables that Kubernetes sets in every pod for a service named `tidegate`; none of them is a key of ours.

@@ -10,6 +10,7 @@ use crate::policy::{Policy, TierPolicy, consistency, defaults};
 use crate::regulator::settings::{RegulatorSettings, TierSettings};
 use crate::yaml::decode::{Field, Mapping, NOT_AVAILABLE};
 use crate::yaml::fault::{FaultLog, Faults, suggestion};
+use crate::yaml::node::Node;
 use crate::yaml::read::read;
 
 /// A policy, and what is doubtful about it.
@@ -39,10 +40,18 @@ pub const TOP_LEVEL_KEYS: [&str; 9] = [
 /// # Errors
 /// Every fault of the document.
 pub fn compile(document: &str, name: &str) -> Result<Compiled, Faults> {
+    let node = read(document).map_err(|list| Faults { document: name.to_owned(), list })?;
+    compile_tree(&node, document, name)
+}
+
+/// Compiles the tree of a document in which somebody has replaced nodes.
+///
+/// # Errors
+/// Every fault of the tree.
+pub fn compile_tree(tree: &Node, document: &str, name: &str) -> Result<Compiled, Faults> {
     let named = |list| Faults { document: name.to_owned(), list };
-    let node = read(document).map_err(named)?;
     let log = FaultLog::default();
-    let policy = decode(&Field::root(&node, &log), &log, document);
+    let policy = decode(&Field::root(tree, &log), &log, document);
     match policy {
         Some(policy) if log.errors() == 0 => Ok(Compiled { policy, warnings: named(log.into_list()) }),
         _ => Err(named(log.into_list())),

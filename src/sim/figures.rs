@@ -56,6 +56,13 @@ figures! {
     ObedientFinished = "obedient_finished",
 }
 
+impl Figure {
+    /// Whether it counts whole things.
+    pub const fn is_count(self) -> bool {
+        matches!(self, Figure::PeakDepth | Figure::Admitted | Figure::Refused)
+    }
+}
+
 /// The figures of one tier. A figure without a value could not be told: nothing was asked for, nothing drained.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures(Vec<Option<f64>>);

@@ -9,11 +9,13 @@
 
 pub mod arrivals;
 pub mod clients;
+pub mod document;
 pub mod figures;
 pub mod law;
 pub mod play;
 pub mod queue;
 mod recorder;
+pub mod report;
 pub mod rival;
 pub mod scenario;
 pub mod signal;

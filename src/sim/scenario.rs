@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::tier::{Tier, TierMap};
+use crate::policy::Policy;
 use crate::regulator::settings::RegulatorSettings;
 use crate::sim::figures::Figure;
 
@@ -37,8 +38,30 @@ pub struct Scenario {
     pub expect: Vec<Band>,
 }
 
+impl Default for Scenario {
+    /// Nothing happens, under the built-in policy.
+    fn default() -> Scenario {
+        let policy = Policy::default();
+        Scenario {
+            name: String::new(),
+            seed: 1,
+            duration: Duration::ZERO,
+            regulator: policy.regulator,
+            weights: policy.tiers.map(|_, tier| tier.weight),
+            workers: Workers::default(),
+            tiers: TierMap::default(),
+            poisson: false,
+            store_delay: Duration::ZERO,
+            signal: SignalPath::default(),
+            clients: Clients::default(),
+            restarts: Vec::new(),
+            expect: Vec::new(),
+        }
+    }
+}
+
 /// The workers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workers {
     /// The common pool's rate in jobs per second, shared by weight by the tiers without a drain of their own.
     pub rate: Schedule,

@@ -58,6 +58,24 @@ impl Node {
         Node { place, value: Value::Mapping(Vec::new()) }
     }
 
+    /// The node, as if all of it had been written in this place. As deep as the reader's bound at most.
+    #[must_use]
+    pub fn moved_to(self, place: &Place) -> Node {
+        let value = match self.value {
+            Value::List(items) => Value::List(items.into_iter().map(|item| item.moved_to(place)).collect()),
+            Value::Mapping(mut entries) => {
+                for entry in &mut entries {
+                    entry.place = place.clone();
+                    let node = std::mem::replace(&mut entry.node, Node::empty(place.clone()));
+                    entry.node = node.moved_to(place);
+                }
+                Value::Mapping(entries)
+            }
+            scalar @ Value::Scalar { .. } => scalar,
+        };
+        Node { place: place.clone(), value }
+    }
+
     /// Whether this is a key without a value, `~` or `null`.
     pub fn is_null(&self) -> bool {
         match &self.value {

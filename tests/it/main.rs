@@ -21,4 +21,5 @@ mod leasing;
 mod protection;
 mod queue_contract;
 mod receipts_survive_kill;
+mod simulate;
 mod stopping;

@@ -1,0 +1,163 @@
+//! `tidegate simulate` as an operator uses it: bands, tables, JSON, files that are wrong.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::command::{Ended, tidegate};
+
+const SMALL: &str = "\
+name: a small sale
+duration: 20s
+workers: { rate: 100 }
+set: { \"tiers.p2.target\": { depth: 200 } }
+tiers: { p2: { offered: [[0s, 50], [5s, 1000], [15s, 50]] } }
+clients: { obey: 0.5 }
+expect: { p2: { peak_depth_ratio: { at_most: 1.1 }, utilisation: { at_least: 0.99 } } }
+";
+
+/// Runs the command beside one file `scenario.yaml` with this text.
+async fn simulate(document: &str, more: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("scenario.yaml"), document).unwrap();
+    simulate_in(folder.path(), more).await
+}
+
+async fn simulate_in(folder: &Path, more: &[&str]) -> Ended {
+    let args = [&["simulate", "--scenario", "scenario.yaml"], more].concat();
+    tidegate(folder, &args, &[]).await
+}
+
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.said).unwrap_or_else(|error| panic!("{error}: {}", ended.said))
+}
+
+#[tokio::test]
+async fn a_scenario_whose_bands_hold_passes_with_a_table() {
+    let ended = simulate(SMALL, &[]).await;
+    ended.says(0, &["a small sale", "tidegate  p2", "passed"]);
+}
+
+#[tokio::test]
+async fn a_missed_band_is_named_and_ends_with_1() {
+    let ended = simulate(&SMALL.replace("1.1 }", "0.5 }"), &[]).await;
+    ended.says(1, &["missed", "p2.peak_depth_ratio", "expected at most 0.5"]);
+    let ended = simulate(&SMALL.replace("1.1 }", "0.5 }"), &["--json"]).await;
+    assert_eq!(ended.code, Some(1));
+    let document = json(&ended);
+    assert_eq!(document[0]["passed"], false);
+    assert_eq!(document[0]["missed"][0]["figure"], "peak_depth_ratio");
+}
+
+#[tokio::test]
+async fn the_json_has_every_figure_of_every_law() {
+    let ended = simulate(SMALL, &["--against", "aimd", "--against", "on-off", "--json"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let document = json(&ended);
+    let scenario = &document[0];
+    assert_eq!((&scenario["name"], &scenario["missed"]), (&"a small sale".into(), &Value::Array(vec![])));
+    assert!(scenario["wall_seconds"].as_f64().unwrap() > 0.0);
+    let laws: Vec<&String> = scenario["against"].as_object().unwrap().keys().collect();
+    assert_eq!(laws, ["aimd", "on-off"]);
+    for figures in [&scenario["tiers"]["p2"], &scenario["against"]["aimd"]["p2"]] {
+        for figure in [
+            "peak_depth",
+            "peak_depth_ratio",
+            "utilisation",
+            "seconds_over",
+            "settled_error",
+            "admitted",
+            "refused",
+            "requests_per_job",
+            "return_peak",
+            "wait_p50",
+            "wait_p99",
+        ] {
+            assert!(figures[figure].is_number(), "{figure}: {figures}");
+        }
+    }
+    let all = json(&simulate(SMALL, &["--against", "all", "--json"]).await);
+    let laws: Vec<&String> = all[0]["against"].as_object().unwrap().keys().collect();
+    assert_eq!(laws, ["aiad", "aimd", "article", "on-off", "pid"]);
+}
+
+#[tokio::test]
+async fn the_same_file_gives_the_same_bytes() {
+    let noisy =
+        SMALL.replace("rate: 100", "rate: 100, noise: 0.5").replace("clients", "arrivals: poisson\nclients");
+    let (once, again) =
+        (simulate(&noisy, &["--against", "all"]).await, simulate(&noisy, &["--against", "all"]).await);
+    assert_eq!(once.said, again.said);
+    let other = simulate(&format!("seed: 2\n{noisy}"), &["--against", "all"]).await;
+    assert_ne!(once.said, other.said);
+}
+
+#[tokio::test]
+async fn the_policy_is_the_one_given_the_one_named_or_the_configured_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let policy =
+        |depth: u32| format!("tiers: {{ p2: {{ target: {{ depth: {depth} }}, max_depth: 9000 }} }}\n");
+    std::fs::write(place("given.yaml"), policy(300)).unwrap();
+    std::fs::create_dir(place("policies")).unwrap();
+    std::fs::write(place("policies/named.yaml"), policy(400)).unwrap();
+    std::fs::write(place("policies/configured.yaml"), policy(500)).unwrap();
+    let scenario = "duration: 30s\nworkers: { rate: 10 }\ntiers: { p2: { offered: 1000 } }\n";
+    std::fs::write(place("scenario.yaml"), scenario).unwrap();
+    let peak = async |more: &[&str]| {
+        let document = json(&simulate_in(folder.path(), &[more, &["--json"]].concat()).await);
+        document[0]["tiers"]["p2"]["peak_depth"].as_u64().unwrap()
+    };
+    let near = |peak: u64, target: u64| (target..target + target / 15).contains(&peak);
+    assert!(near(peak(&["--set", "policy=policies/configured.yaml"]).await, 500));
+    std::fs::write(place("scenario.yaml"), format!("policy: policies/named.yaml\n{scenario}")).unwrap();
+    assert!(near(peak(&[]).await, 400));
+    assert!(near(peak(&["--policy", "given.yaml"]).await, 300));
+}
+
+#[tokio::test]
+async fn bad_files_and_bad_usage_end_with_2_and_say_where() {
+    let cases: &[(&str, &[&str])] = &[
+        ("", &["scenario.yaml", "`duration` is missing"]),
+        ("duration: soon\n", &["scenario.yaml:1:11: duration", "soon"]),
+        ("duration: 8d\n", &["scenario.yaml:1:11: duration"]),
+        ("duration: 1s\nseed: -1\n", &["scenario.yaml:2:7: seed"]),
+        ("duration: 1s\nworkrs: { rate: 5 }\n", &["scenario.yaml:2:1: workrs", "did you mean `workers`?"]),
+        (
+            "duration: 1s\nworkers: { rate: [[0s]] }\n",
+            &["scenario.yaml:2:", "workers.rate[0]", "a moment and a value"],
+        ),
+        ("duration: 1s\nworkers: { rate: -5 }\n", &["scenario.yaml:2:18: workers.rate"]),
+        ("duration: 1s\nworkers: { rate: .inf }\n", &["workers.rate"]),
+        ("duration: 1s\nworkers: { noise: 1.5 }\n", &["workers.noise", "from 0 to 1"]),
+        ("duration: 1s\nworkers: { pauses: { every: 2s, for: 2s } }\n", &["workers.pauses.for"]),
+        ("duration: 1s\ntiers: { p2: { offered: [[9s, 1], [2s, 1]] } }\n", &["tiers.p2.offered", "rise"]),
+        ("duration: 1s\ntiers: { p2: { backlog: many } }\n", &["tiers.p2.backlog"]),
+        ("duration: 1s\ntiers: { p2: { expires_in: 0s } }\n", &["tiers.p2.expires_in"]),
+        ("duration: 1s\nsignal: { every: 0s }\n", &["signal.every"]),
+        ("duration: 1s\nsignal: { lost: [[1s, 1s]] }\n", &["signal.lost[0]"]),
+        ("duration: 1s\nclients: { obey: 0.6, ignore: 0.6 }\n", &["clients", "at most together"]),
+        ("duration: 1s\nclients: { attempts: 0 }\n", &["clients.attempts"]),
+        ("duration: 1s\nexpect: { p2: { peak: { at_most: 1 } } }\n", &["expect.p2.peak", "unknown figure"]),
+        ("duration: 1s\nexpect: { p2: { refused: { at_least: 2, at_most: 1 } } }\n", &["expect.p2.refused"]),
+        (
+            "duration: 1s\nexpect: { p2: { refused: { atmost: 1 } } }\n",
+            &["expect.p2.refused.atmost", "at_most"],
+        ),
+        ("duration: 1s\npolicy: nowhere.yaml\n", &["nowhere.yaml"]),
+        ("duration: 1s\nset: { \"tiers.p2.shed.at\": lots }\n", &["scenario.yaml:2:8", "tiers.p2.shed.at"]),
+        ("duration: 1s\nset: { \"tiers.p2.trget\": 5 }\n", &["tiers.p2.trget", "did you mean `target`?"]),
+        ("duration: 1s\nset: { \"tiers..target\": 5 }\n", &["expects a key of the policy"]),
+        ("duration: 1s\nrestarts: [now]\n", &["restarts[0]"]),
+        ("duration: 1s\nduration: 2s\n", &["scenario.yaml:2:1", "duration"]),
+        ("duration: [1s\n", &["scenario.yaml:"]),
+    ];
+    for (document, words) in cases {
+        simulate(document, &[]).await.says(2, words);
+    }
+    let nowhere = tempfile::tempdir().unwrap();
+    simulate_in(nowhere.path(), &[]).await.says(2, &["scenario.yaml"]);
+    simulate(SMALL, &["--policy", "nowhere.yaml"]).await.says(2, &["nowhere.yaml"]);
+    simulate(SMALL, &["--against", "hope"]).await.says(2, &["hope", "on-off", "article"]);
+    tidegate(nowhere.path(), &["simulate"], &[]).await.says(2, &["--scenario"]);
+}
