@@ -110,7 +110,8 @@ fn most(values: impl Iterator<Item = f64>) -> f64 {
 
 fn utilisation(slices: &[Slice]) -> Option<f64> {
     // A single job in a tenth of a second is not yet ten a second: the schedule tells what is offered.
-    let busy = slices.iter().filter(|slice| slice.due + slice.returned as f64 >= (1.0 - 1e-6) * slice.drainable);
+    let busy =
+        slices.iter().filter(|slice| slice.due + slice.returned as f64 >= (1.0 - 1e-6) * slice.drainable);
     let (drained, unused) =
         busy.fold((0.0, 0.0), |sum, slice| (sum.0 + slice.drained as f64, sum.1 + slice.unused));
     share(drained, drained + unused)
