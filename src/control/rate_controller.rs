@@ -57,6 +57,19 @@ impl RateController {
         settings: &ControllerSettings,
         bounds: RateBounds,
     ) -> Output {
+        let (sum, feedback) = self.sum(measured, settings);
+        let (rate, bound) = bounded(Rate::saturating(sum), bounds);
+        Output { rate, feed_forward: measured.drain, feedback, bound }
+    }
+
+    /// Goes over to a new target or to new gains without a jump: the next update that measures this gives `rate`, as far
+    /// as its bounds allow, and from there the rate comes over in seconds.
+    pub fn go_on_from(&mut self, rate: Rate, measured: Measured, settings: &ControllerSettings) {
+        let (sum, _) = self.sum(Measured { elapsed: 0.0, ..measured }, settings);
+        self.pid.carry(rate.jobs_per_second() - sum);
+    }
+
+    fn sum(&mut self, measured: Measured, settings: &ControllerSettings) -> (f64, Feedback) {
         let gains =
             Gains { kp: proportional_gain(measured.usual_gap, settings), ki: settings.ki, kd: settings.kd };
         let sight = Sight {
@@ -67,9 +80,7 @@ impl RateController {
             demand: measured.demand,
         };
         let feedback = self.pid.step(sight, gains);
-        let sum = measured.drain + feedback.proportional + feedback.integral - feedback.derivative;
-        let (rate, bound) = bounded(Rate::saturating(sum), bounds);
-        Output { rate, feed_forward: measured.drain, feedback, bound }
+        (measured.drain + feedback.proportional + feedback.integral - feedback.derivative, feedback)
     }
 }
 

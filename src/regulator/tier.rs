@@ -116,12 +116,20 @@ impl TierRegulator {
         self.steer(elapsed, now)
     }
 
-    /// Puts new settings in force. Tokens, integral, ledger, shed state and all that was learned stay.
+    /// Puts new settings in force. Tokens, integral, ledger, shed state and all that was learned stay. The window and the
+    /// bounds change at once, the rate comes over to new gains and a new target without a jump.
     pub fn apply(&mut self, settings: TierSettings, controller: ControllerSettings, now: Moment) {
+        let law_changes = (settings.target, controller) != (self.settings.target, self.controller);
         self.settings = settings;
         self.controller = controller;
         self.drain.set_memory(controller.drain_memory);
         self.gate.configure(gate_settings(&settings));
+        if law_changes {
+            let depth = self.gate.level(now);
+            let target = target_depth(settings.target, self.drain.capacity());
+            let measured = measured(&self.drain, target, depth, 0.0, false);
+            self.rate.go_on_from(self.output.rate, measured, &controller);
+        }
         self.steer(0.0, now);
     }
 
