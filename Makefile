@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lint-code lint-dependencies bench load-test
+.PHONY: help run test lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
@@ -37,6 +37,11 @@ bench: ## micro benchmarks, then requests/s side by side with a bare axum server
 	@scripts/need cc cargo wrk curl
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
+
+league: ## every law in every scenario: docs/control/league.md and the pictures of docs/CONTROL.md
+	@scripts/need cc cargo
+	cargo build --release --locked
+	load-tests/league.sh
 
 load-test: ## a flash sale with k6 against a gateway of its own (about 80 s)
 	@scripts/need cc cargo curl

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info};
@@ -29,7 +29,7 @@ use crate::runtime::shutdown;
 use crate::runtime::signals::StopSignals;
 use crate::server::access::Access;
 use crate::server::admin::guard::Guard;
-use crate::server::admin::{Admin, admin_router};
+use crate::server::admin::{Admin, admin_router, events};
 use crate::server::ingest_router;
 use crate::server::listen;
 use crate::server::state::Ingest;
@@ -66,8 +66,8 @@ pub enum StartError {
 /// Something that is needed at the start is missing; nothing was served.
 pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
-    let ingest = bind("ingest", settings.ingest.listen).await?;
-    let admin = bind("admin", settings.admin.listen).await?;
+    let ingest = bind("ingest", settings.ingest.listen, None)?;
+    let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
     let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, TierRules::of(&policy), clock)?);
     let gateway = gateway(&settings, policy, queue, clock)?;
@@ -90,10 +90,23 @@ pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Listens; the line it logs names the port even where the settings left it open with port 0.
-async fn bind(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Listens; the line it logs names the port even where the settings left it open with port 0. Connections get the
+/// system's send buffer unless another is asked for.
+fn bind(
+    name: &'static str,
+    address: SocketAddr,
+    send_buffer: Option<u32>,
+) -> Result<TcpListener, StartError> {
     let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As a bound listener of tokio's has it: a restart does not wait for connections of the last run to fade.
+        socket.set_reuseaddr(true)?;
+        send_buffer.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    let listener = listen().map_err(failed)?;
     info!(address = %listener.local_addr().map_err(failed)?, "{name} listens");
     Ok(listener)
 }
@@ -137,7 +150,9 @@ fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: Tcp
     let ingest_routes = ingest_router(Ingest::new(gateway.clone(), settings.limits, access));
     let AdminSettings { listen, token, hosts } = settings.admin.clone();
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
-    let admin_routes = admin_router(Admin::new(gateway.clone(), settings.limits, guard));
+    let admin_state = Admin::new(gateway.clone(), settings.limits, guard);
+    tasks.spawn(events::publish(Arc::clone(&admin_state)));
+    let admin_routes = admin_router(admin_state);
     for (listener, routes) in [(ingest, ingest_routes), (admin, admin_routes)] {
         let (limits, lifecycle, in_flight) =
             (settings.limits, gateway.lifecycle.clone(), gateway.in_flight.clone());
@@ -148,3 +163,10 @@ fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: Tcp
 
 /// The writer finishes its transaction and syncs; a slow disk gets this long.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
+
+/// Connections that wait to be accepted, as tokio has it.
+const BACKLOG: u32 = 1024;
+
+/// Bytes that the kernel holds for an operator who does not read. Without a bound it takes megabytes, and a listener to
+/// events that stopped reading would be noticed after a quarter of an hour.
+const ADMIN_SEND_BUFFER: u32 = 32 * 1024;

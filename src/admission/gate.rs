@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::admission::checks::{Check, Checks, Numbers};
 use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
 use crate::admission::retry_after::Promises;
 use crate::admission::settings::{RetryAfterBounds, ShedSettings};
@@ -88,27 +89,50 @@ impl TierGate {
         }
     }
 
-    /// The check that would refuse the cost now, if one would. Takes nothing.
+    /// The reason of the first check that would refuse the cost now, if one would. Takes nothing.
     pub fn check(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
         self.window.advance(now);
         self.bucket.refill(now);
-        if self.opening.shut {
-            Some(Reason::SignalStale)
-        } else if self.depth.saturating_add(u64::from(cost.count())) > self.settings.max_depth {
-            Some(Reason::QueueFull)
-        } else if self.shed.is_on() || yields.is_some() {
-            Some(Reason::Shed { unavailable: self.settings.shed.is_some_and(|shed| shed.unavailable) })
-        } else if !self.window.fits(cost) || (self.is_pacing() && !self.bucket.holds(cost)) {
-            Some(Reason::Throttled)
-        } else {
-            None
+        // Written out: a loop over the order would cost each decision half as much again.
+        let [first, second, third, fourth, fifth, last] = Check::ORDER;
+        let failing = |check| self.failing(check, cost, yields);
+        failing(first)
+            .or_else(|| failing(second))
+            .or_else(|| failing(third))
+            .or_else(|| failing(fourth))
+            .or_else(|| failing(fifth))
+            .or_else(|| failing(last))
+    }
+
+    /// What [`check`](Self::check) asks, each check with its answer and the numbers behind them. Takes nothing.
+    pub fn checks(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
+        let first = self.check(cost, yields, now);
+        let not_before = first.map_or(0.0, |reason| self.not_before(reason, cost, yields));
+        Checks {
+            verdicts: Check::ORDER.map(|check| (check, self.failing(check, cost, yields))),
+            numbers: Numbers {
+                depth: self.depth,
+                max_depth: self.settings.max_depth,
+                shed: self.settings.shed,
+                yields,
+                predicted_depth: self.window.level(),
+                window: self.opening.limit,
+                paced_from: self.opening.paced_from,
+                tokens: self.bucket.tokens(),
+                rate: self.bucket.rate(),
+                capacity: self.opening.capacity,
+                expected: self.opening.expected,
+                spare: self.opening.spare,
+                not_before,
+                retry_after: self.settings.retry_after,
+            },
         }
     }
 
     /// The refusal for a reason found by [`check`](Self::check), with its place in the ledger.
     pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
         self.throttled |= reason == Reason::Throttled;
-        let not_before = self.seconds_until_possible(reason, cost).max(yields.unwrap_or(0.0));
+        let not_before = self.not_before(reason, cost, yields);
         let retry_after = self.promises.promise(cost, not_before, self.settings.retry_after, now);
         let limit = RateLimit { quota: self.quota(), remaining: 0, reset: retry_after };
         Refusal { reason, retry_after, limit }
@@ -187,6 +211,22 @@ impl TierGate {
         std::mem::take(&mut self.throttled)
     }
 
+    /// The reason for which this check refuses, as of the last [`check`](Self::check).
+    #[inline(always)]
+    fn failing(&self, check: Check, cost: Cost, yields: Option<f64>) -> Option<Reason> {
+        let jobs = u64::from(cost.count());
+        let shed = Reason::Shed { unavailable: self.settings.shed.is_some_and(|shed| shed.unavailable) };
+        let (fails, reason) = match check {
+            Check::Signal => (self.opening.shut, Reason::SignalStale),
+            Check::Bound => (self.depth.saturating_add(jobs) > self.settings.max_depth, Reason::QueueFull),
+            Check::Shed => (self.shed.is_on(), shed),
+            Check::Yields => (yields.is_some(), shed),
+            Check::Window => (!self.window.fits(cost), Reason::Throttled),
+            Check::Rate => (self.is_pacing() && !self.bucket.holds(cost), Reason::Throttled),
+        };
+        fails.then_some(reason)
+    }
+
     fn admit(&mut self, cost: Cost) -> RateLimit {
         if self.is_pacing() {
             self.bucket.take(cost);
@@ -221,6 +261,10 @@ impl TierGate {
 
     fn quota(&self) -> u64 {
         (self.bucket.rate() * QUOTA_SECONDS) as u64
+    }
+
+    fn not_before(&self, reason: Reason, cost: Cost, yields: Option<f64>) -> f64 {
+        self.seconds_until_possible(reason, cost).max(yields.unwrap_or(0.0))
     }
 
     /// Seconds until the check that refused can pass, if nobody else comes; infinite where nothing drains.
@@ -360,6 +404,30 @@ mod tests {
         assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Shed { unavailable: false });
         gate.correct(300, 300.0, NOW);
         assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Throttled);
+    }
+
+    #[test]
+    fn the_checks_told_are_the_checks_asked() {
+        let mut gate = gate(Opening { limit: 600.0, ..opening() });
+        for (depth, yields) in
+            [(0, None), (450, None), (500, None), (450, Some(3.0)), (600, None), (1_000, None)]
+        {
+            gate.correct(depth, depth as f64, NOW);
+            let checks = gate.checks(Cost::ONE, yields, NOW);
+            assert_eq!(checks.refusal(), gate.check(Cost::ONE, yields, NOW), "at {depth}");
+            assert_eq!((checks.numbers.depth, checks.numbers.predicted_depth), (depth, depth as f64));
+        }
+        let failing = |checks: Checks| {
+            let failing = checks.verdicts.iter().filter(|(_, reason)| reason.is_some());
+            failing.map(|(check, _)| *check).collect::<Vec<_>>()
+        };
+        let all = gate.checks(Cost::ONE, Some(3.0), NOW);
+        assert_eq!(failing(all), [Check::Bound, Check::Shed, Check::Yields, Check::Window]);
+        assert_eq!(all.numbers.not_before, 3.0, "0.1 s to a free place, 3 s to the higher tier's");
+        gate.correct(0, 0.0, NOW);
+        limit(gate.decide(jobs(10), None, NOW));
+        let paced = gate.checks(Cost::ONE, None, NOW);
+        assert_eq!((failing(paced), paced.numbers.tokens), (vec![Check::Rate], 0.0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Floor 1: may this job come in now, and if not, when.
 
+pub mod checks;
 pub mod decision;
 pub mod gate;
 pub mod retry_after;

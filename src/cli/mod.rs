@@ -1,6 +1,7 @@
 //! The commands: what the operator types, one file each.
 
 mod check;
+mod explain;
 pub mod serve;
 mod simulate;
 
@@ -46,6 +47,9 @@ enum Command {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Explains a request: which rule gives which tier, each check with its numbers, the answer at a given depth.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(Box<explain::Arguments>),
     /// Plays scenarios on a virtual clock: the gateway's own law against a modelled queue, workers and clients.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(Simulation),
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&line.options),
         Command::Check { files } => check::run(&line.options, &files),
+        Command::Explain(arguments) => explain::run(&line.options, *arguments),
         Command::Simulate(simulation) => simulate::run(&line.options, &simulation),
     }
 }
@@ -96,4 +101,5 @@ const EXAMPLES: &str = "Examples:
   tidegate --set ingest.listen=127.0.0.1:8081     the same on another port
   TIDEGATE_LOG__FORMAT=json tidegate serve        the same with logs for machines
   tidegate check policies/default.yaml            is this policy good?
+  tidegate explain --header Tidegate-Type:digest --depth p2=520000   why would this job be refused?
   tidegate simulate --scenario load-tests/sim/flash-sale.yaml";

@@ -123,7 +123,7 @@ impl Loaded {
         let compiled = if self.policy_named || path.exists() {
             compile(&read_text(path)?, &name)?
         } else {
-            compile(DEFAULT_DOCUMENT, "built-in policy")?
+            compile(DEFAULT_DOCUMENT, "the built-in policy")?
         };
         let unmet = compiled.policy.unmet_requirements(self.settings.reached_durability());
         if unmet.is_empty() { Ok(compiled) } else { Err(Faults { document: name, list: unmet }.into()) }

@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::policy::pointer::{Found, Pointers};
 use crate::policy::rules::{Facts, Rule, Verdict};
 use crate::policy::source::{Name, Source, first_hit};
+use crate::yaml::node::Place;
 
 /// What is known of a request before its body is read.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,8 @@ pub(super) struct Classifier {
     pub(super) ordering_key_from: Vec<Source>,
     pub(super) rules: Vec<Rule>,
     pub(super) default_tier: Tier,
+    /// Where `default_tier` stands in the document, if it is written there.
+    pub(super) default_tier_place: Option<Place>,
     pub(super) pointers: Pointers,
 }
 
@@ -156,6 +159,11 @@ impl Classifier {
         }
         walk.possible = walk.possible.with(unmatched);
         walk
+    }
+
+    /// Whether the sender wishes for a tier.
+    pub(super) fn has_wish(&self, head: &Head<'_>) -> bool {
+        head.headers.contains_key(TIER_HEADER)
     }
 
     /// The tier of a job that no rule matches: the wish, else the default tier.

@@ -67,6 +67,8 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let rules = map.field("rules").map(|field| read_rules(&field, &mut pointers)).unwrap_or_default();
     let mut default_tier = defaults::DEFAULT_TIER;
     map.set("default_tier", &mut default_tier, read_tier_word);
+    let written = root.at(&["default_tier"]);
+    let default_tier_place = written.is_written().then(|| written.place().clone());
     let (laws, tiers) = read_tiers(map.field("tiers"), log);
     let controller = map.field("controller").map_or(defaults::CONTROLLER, |field| read_controller(&field));
     let default_ceiling = map.field("tenants").map_or(defaults::CEILING, |field| read_tenants(&field));
@@ -82,7 +84,14 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
         tiers,
         default_ceiling,
         default_tier,
-        classifier: Classifier { type_from, ordering_key_from, rules, default_tier, pointers },
+        classifier: Classifier {
+            type_from,
+            ordering_key_from,
+            rules,
+            default_tier,
+            default_tier_place,
+            pointers,
+        },
     })
 }
 

@@ -9,6 +9,7 @@ pub mod compile;
 mod condition;
 mod consistency;
 mod defaults;
+pub mod origin;
 mod pointer;
 mod rules;
 mod source;

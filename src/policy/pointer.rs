@@ -67,6 +67,11 @@ impl Pointers {
         Ok(slot)
     }
 
+    /// The pointer in this slot, as it was written.
+    pub(super) fn text(&self, slot: usize) -> &str {
+        self.texts.get(slot).map_or("", String::as_str)
+    }
+
     /// What the payload holds at the pointers.
     pub(super) fn find(&self, payload: &[u8]) -> Found {
         let mut values = vec![None; self.texts.len()];

@@ -10,6 +10,7 @@ use crate::policy::condition::{Kind, Subject, Test, read_test};
 use crate::policy::pointer::{Found, Pointers};
 use crate::policy::source::Name;
 use crate::yaml::decode::Field;
+use crate::yaml::node::Place;
 
 /// Jobs for which all conditions hold belong to the tier.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Rule {
     pub(super) name: Option<String>,
     /// Where matching jobs go.
     pub(super) tier: Tier,
+    /// Where the rule stands in the document.
+    pub(super) place: Place,
     conditions: Vec<Condition>,
 }
 
@@ -175,7 +178,7 @@ fn read_rule(field: &Field<'_>, pointers: &mut Pointers) -> Option<(Rule, bool)>
         Some(when) => read_when(when, &mut conditions, pointers)? == 0,
         None => true,
     };
-    Some((Rule { name, tier: tier?, conditions }, unconditional))
+    Some((Rule { name, tier: tier?, place: field.place().clone(), conditions }, unconditional))
 }
 
 /// Reads the conditions and says how many were written, right or wrong.

@@ -37,21 +37,39 @@ impl Name<'_> {
 
 /// The first hit among the sources; [`Name::Unknown`] where the body has to be asked first.
 pub(super) fn first_hit<'a>(sources: &[Source], headers: &'a HeaderMap, body: Option<&'a Found>) -> Name<'a> {
+    first_hit_and_source(sources, headers, body).0
+}
+
+/// The first hit, and the source that has it.
+pub(super) fn first_hit_and_source<'a, 's>(
+    sources: &'s [Source],
+    headers: &'a HeaderMap,
+    body: Option<&'a Found>,
+) -> (Name<'a>, Option<&'s Source>) {
     for source in sources {
         let hit = match (source, body) {
             (Source::Header(name), _) => {
                 headers.get(name).and_then(|value| value.to_str().ok()).map(Cow::Borrowed)
             }
-            (Source::Body(_), None) => return Name::Unknown,
+            (Source::Body(_), None) => return (Name::Unknown, None),
             (Source::Body(slot), Some(found)) => found.value(*slot).and_then(as_name),
         };
         // Neither an empty text nor one of endless length names anything.
         let usable = |text: &Cow<'_, str>| (1..=MAX_NAME_BYTES).contains(&text.len());
         if let Some(hit) = hit.filter(usable) {
-            return Name::Known(Some(hit));
+            return (Name::Known(Some(hit)), Some(source));
         }
     }
-    Name::Known(None)
+    (Name::Known(None), None)
+}
+
+/// The source as a policy writes it; header names in lower case.
+pub(super) fn written(source: &Source, pointers: &Pointers) -> String {
+    match source {
+        Source::Header(name) if name.as_str().starts_with("ce-") => name.as_str().to_owned(),
+        Source::Header(name) => format!("header:{name}"),
+        Source::Body(slot) => format!("body:{}", pointers.text(*slot)),
+    }
 }
 
 fn as_name(value: &JsonValue) -> Option<Cow<'_, str>> {

@@ -12,6 +12,7 @@ pub mod report;
 pub mod settings;
 pub mod tier;
 
+use crate::admission::checks::Checks;
 use crate::admission::decision::{Decision, Refusal};
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
@@ -45,6 +46,12 @@ impl Regulator {
     pub fn decide(&mut self, tier: Tier, cost: Cost, now: Moment) -> Decision {
         let yields = self.must_yield(tier);
         self.tiers[tier].decide(cost, yields, now)
+    }
+
+    /// What [`decide`](Self::decide) would ask now: each check with its answer and its numbers. Takes nothing.
+    pub fn checks(&mut self, tier: Tier, cost: Cost, now: Moment) -> Checks {
+        let yields = self.must_yield(tier);
+        self.tiers[tier].checks(cost, yields, now)
     }
 
     /// Whether every tier of the set would refuse a job now; the refusal of the most critical one if so.

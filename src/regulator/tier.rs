@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::admission::checks::Checks;
 use crate::admission::decision::{Decision, Reason, Refusal};
 use crate::admission::gate::{GateSettings, Opening, TierGate};
 use crate::control::drain::{DrainEstimator, Progress};
@@ -81,6 +82,11 @@ impl TierRegulator {
     /// The check that would refuse the cost now. Takes nothing.
     pub fn check(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
         self.gate.check(cost, yields, now)
+    }
+
+    /// Every check with its answer, as [`TierGate::checks`] tells them. Takes nothing.
+    pub fn checks(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
+        self.gate.checks(cost, yields, now)
     }
 
     /// The refusal for a reason that [`check`](Self::check) found.

@@ -83,7 +83,10 @@ async fn accept(
 }
 
 /// What must be well formed before the gate is asked; gives the lifetime that the client asks for.
-fn check_head(parts: &Parts, declared: Option<u64>, limit: u64) -> Result<Option<Duration>, Problem> {
+///
+/// # Errors
+/// 400, 413 and 415, with what is wrong.
+pub fn check_head(parts: &Parts, declared: Option<u64>, limit: u64) -> Result<Option<Duration>, Problem> {
     if declared.is_some_and(|declared| declared > limit) {
         return Err(Problem::new(Code::TooLarge, format!("a job has at most {limit} bytes")));
     }

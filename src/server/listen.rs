@@ -1,7 +1,7 @@
 //! The accept loop: bounded connections, timed heads, and an end at which every request under way is answered.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 use tracing::{info, warn};
@@ -80,6 +80,19 @@ pub async fn serve(
     }
 }
 
+/// Goes along with an answer, as an extension, that may have to be cut off before its client has taken it.
+#[derive(Clone, Debug, Default)]
+pub struct CutOff(Arc<OnceLock<Arc<Notify>>>);
+
+impl CutOff {
+    /// Closes the connection that the answer is written to; nothing where it is none of a listener's.
+    pub fn now(&self) {
+        if let Some(connection) = self.0.get() {
+            connection.notify_one();
+        }
+    }
+}
+
 /// Whether connections are to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Closing {
@@ -106,12 +119,18 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let stream = Patience::new(stream, head_time);
         let stage = stream.stage();
-        let service = service_fn(|request| answer(router.clone(), request, in_flight.clone(), stage.clone()));
+        let cut_off = Arc::new(Notify::new());
+        let service = service_fn(|request| {
+            let answer = answer(router.clone(), request, in_flight.clone(), stage.clone());
+            let cut_off = &cut_off;
+            async move { answer.await.inspect(|answer| enable_cut_off(answer, cut_off)) }
+        });
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
         // Errors are the client's: broken requests, which hyper has answered, and lost connections.
         select! {
             biased;
             _ = connection.as_mut() => return drop(slot),
+            () = cut_off.notified() => return drop(slot),
             _ = closing.wait_for(|closing| *closing >= Closing::WhenAnswered) => {}
         }
         connection.as_mut().graceful_shutdown();
@@ -135,6 +154,12 @@ async fn answer(
     let answer = router.call(request).await;
     stage.answered();
     answer
+}
+
+fn enable_cut_off(answer: &Response, connection: &Arc<Notify>) {
+    if let Some(CutOff(of_answer)) = answer.extensions().get() {
+        let _ = of_answer.set(Arc::clone(connection));
+    }
 }
 
 fn http() -> http1::Builder {

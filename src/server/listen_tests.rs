@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::domain::tier::Tier;
-use crate::runtime::lifecycle::Phase;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::access::Access;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
-use crate::server::listen::serve;
+use crate::server::listen::{CutOff, serve};
 use crate::server::state::Ingest;
-use crate::server::testing::{Desk, LIMITS};
+use crate::server::testing::{Desk, LIMITS, chunks};
 
 struct Open {
     desk: Desk,
@@ -241,4 +245,27 @@ async fn a_body_is_chunked_and_nothing_else() {
         assert!(answer.starts_with(status), "{path} {codings:?}: {answer}");
     }
     assert_eq!(open.desk.leased().await.len(), 1, "coded bytes are not stored");
+}
+
+#[tokio::test]
+async fn an_answer_that_its_client_does_not_take_can_be_cut_off() {
+    let cut_off = CutOff::default();
+    let endless = cut_off.clone();
+    let route = move || async move {
+        let mut response = Response::new(chunks(&["begun"], false));
+        response.extensions_mut().insert(endless);
+        response
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/endless", get(route));
+    let (lifecycle, in_flight) = (Lifecycle::starting(), InFlight::none());
+    let counted = in_flight.clone();
+    tokio::spawn(async move { serve(listener, router, &LIMITS, lifecycle, in_flight).await });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, "begun\r\n").await.contains("200 OK"));
+    assert_eq!(counted.count(), 0, "a stream is no request in flight");
+    cut_off.now();
+    assert_eq!(read_until(&mut stream, "never").await, "");
 }

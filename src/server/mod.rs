@@ -48,7 +48,6 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
-use crate::domain::code::Code;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -75,8 +74,9 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    get(handler)
-        .fallback(|method: Method| async move { not_allowed(&method).into_response_allowing("GET, HEAD") })
+    get(handler).fallback(|method: Method| async move {
+        Problem::not_allowed(&method).into_response_allowing("GET, HEAD")
+    })
 }
 
 /// A path that only answers POST.
@@ -86,28 +86,21 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    post(handler)
-        .fallback(|method: Method| async move { not_allowed(&method).into_response_allowing("POST") })
+    post(handler).fallback(|method: Method| async move {
+        Problem::not_allowed(&method).into_response_allowing("POST")
+    })
 }
 
 /// A path that nothing is at. On the ingest listener that is a request which never became a job.
 async fn counted_not_found(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let arrived = ingest.gateway.clock.now();
-    ingest.refused(not_found(&request), arrived)
+    ingest.refused(Problem::not_found(request.uri().path()), arrived)
 }
 
 async fn counted_not_allowed(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
     let arrived = ingest.gateway.clock.now();
-    let problem = not_allowed(&method);
+    let problem = Problem::not_allowed(&method);
     ingest.count_problem(&problem);
     ingest.record(None, problem.status().as_u16(), arrived);
     problem.into_response_allowing("POST")
-}
-
-fn not_found(request: &Request) -> Problem {
-    Problem::new(Code::NotFound, format!("nothing is at {}", request.uri().path()))
-}
-
-fn not_allowed(method: &Method) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("the method {method} is not available here"))
 }

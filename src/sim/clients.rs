@@ -20,7 +20,7 @@ pub enum Manner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     manner: Manner,
-    /// Requests it has made.
+    /// Requests it has made, where clients give up at some.
     requests: u16,
 }
 
@@ -38,8 +38,10 @@ pub struct Group {
 pub struct Outside {
     behaviour: Clients,
     chance: Chance,
-    /// Who comes back in which millisecond, from `now` on.
-    returns: VecDeque<Vec<Group>>,
+    /// Jobs that come back, from the millisecond `now` on: for each millisecond one count for each kind of client.
+    returns: VecDeque<u32>,
+    /// Every kind of client that can be on its way.
+    kinds: Vec<Client>,
     now: u64,
     /// Milliseconds from which on nobody plays any more.
     end: u64,
@@ -49,11 +51,18 @@ pub struct Outside {
 
 impl Outside {
     /// Nobody yet, in a scenario of so many milliseconds.
-    pub const fn new(behaviour: Clients, seed: u64, end: u64) -> Outside {
+    pub fn new(behaviour: Clients, seed: u64, end: u64) -> Outside {
+        let Clients { obey, hasty, ignore, attempts, .. } = behaviour;
+        let manners = [(obey, Manner::Obedient), (hasty, Manner::Hasty), (ignore, Manner::Rude)];
+        let met = manners.into_iter().filter(|(share, _)| *share > 0.0);
+        let kinds = met.flat_map(|(_, manner)| {
+            (0..attempts.unwrap_or(1)).map(move |requests| Client { manner, requests })
+        });
         Outside {
             behaviour,
             chance: Chance::from_seed(seed),
             returns: VecDeque::new(),
+            kinds: kinds.collect(),
             now: 0,
             end,
             waiting: 0,
@@ -66,7 +75,9 @@ impl Outside {
         let mut back = Vec::new();
         while self.now <= now {
             self.now += 1;
-            back.extend(self.returns.pop_front().unwrap_or_default());
+            let counts = self.returns.drain(..self.kinds.len().min(self.returns.len()));
+            let groups = self.kinds.iter().zip(counts).map(|(client, jobs)| Group { client: *client, jobs });
+            back.extend(groups.filter(|group| group.jobs > 0));
         }
         for group in &back {
             self.waiting -= u64::from(group.jobs);
@@ -77,25 +88,26 @@ impl Outside {
 
     /// Notes a refusal at this millisecond of clients that bring so many jobs; `client` is `None` at their first request.
     pub fn refused(&mut self, client: Option<Client>, jobs: u32, retry_after: f64, now: u64) {
-        let Some(manner) = client.map_or_else(|| self.manner(), |client| Some(client.manner)) else { return };
-        let client =
-            Client { manner, requests: client.map_or(0, |client| client.requests).saturating_add(1) };
-        if self.behaviour.attempts.is_some_and(|most| client.requests >= most) {
-            return;
+        let Some(mut client) = client.or_else(|| self.newcomer()) else { return };
+        if let Some(most) = self.behaviour.attempts {
+            client.requests += 1;
+            if client.requests >= most {
+                return;
+            }
         }
         // The header gives whole seconds, rounded up.
         let told = retry_after.ceil().max(1.0);
-        let seconds = match manner {
+        let seconds = match client.manner {
             Manner::Obedient => told,
             Manner::Hasty => told / 2.0,
             Manner::Rude => self.behaviour.ignore_after.as_secs_f64(),
         };
         let due = now.saturating_add(((seconds * 1000.0) as u64).max(1));
         self.waiting += u64::from(jobs);
-        self.obedient += if manner == Manner::Obedient { u64::from(jobs) } else { 0 };
+        self.obedient += if client.manner == Manner::Obedient { u64::from(jobs) } else { 0 };
         // Who would come back after the end only counts as outside.
         if due < self.end {
-            self.note(Group { client, jobs }, due);
+            self.note(client, jobs, due);
         }
     }
 
@@ -109,25 +121,26 @@ impl Outside {
         self.obedient
     }
 
-    fn note(&mut self, group: Group, due: u64) {
+    fn note(&mut self, client: Client, jobs: u32, due: u64) {
+        let Some(kind) = self.kinds.iter().position(|known| *known == client) else { return };
         let slot = usize::try_from(due.saturating_sub(self.now)).unwrap_or(usize::MAX);
-        if self.returns.len() <= slot {
-            self.returns.resize_with(slot + 1, Vec::new);
+        let place = slot.saturating_mul(self.kinds.len()).saturating_add(kind);
+        if self.returns.len() <= place {
+            self.returns.resize((slot + 1) * self.kinds.len(), 0);
         }
-        let Some(groups) = self.returns.get_mut(slot) else { return };
-        match groups.iter_mut().find(|known| known.client == group.client) {
-            Some(known) => known.jobs = known.jobs.saturating_add(group.jobs),
-            None => groups.push(group),
+        if let Some(count) = self.returns.get_mut(place) {
+            *count = count.saturating_add(jobs);
         }
     }
 
-    fn manner(&mut self) -> Option<Manner> {
+    /// A client that asks for the first time, if it will ever come back.
+    fn newcomer(&mut self) -> Option<Client> {
         let Clients { obey, hasty, ignore, .. } = self.behaviour;
         let mut drawn = if obey >= 1.0 { 0.0 } else { self.chance.fraction() };
         let shares = [(obey, Manner::Obedient), (hasty, Manner::Hasty), (ignore, Manner::Rude)];
         for (share, manner) in shares {
             if drawn < share {
-                return Some(manner);
+                return Some(Client { manner, requests: 0 });
             }
             drawn -= share;
         }

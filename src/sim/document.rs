@@ -180,7 +180,7 @@ fn read_clients(field: &Field<'_>, clients: &mut Clients) {
     map.set("ignore_after", &mut clients.ignore_after, Field::some_duration);
     clients.attempts = map
         .field("attempts")
-        .and_then(|field| field.integer_within(1, u64::from(u16::MAX)))
+        .and_then(|field| field.integer_within(1, MOST_ATTEMPTS))
         .and_then(|attempts| u16::try_from(attempts).ok());
     map.close();
     // Shares such as 0.7 and 0.3 may miss one by the last bit.
@@ -266,6 +266,9 @@ const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// Rates beyond this are slips of the pen; nothing in it would be wrong, but playing it would take hours.
 const HIGHEST_RATE: f64 = 1e8;
+
+/// Clients with more patience than this may as well have no limit; each step of it takes memory.
+const MOST_ATTEMPTS: u64 = 20;
 
 /// The largest backlog to begin with.
 const MOST_BACKLOG: u64 = 1_000_000_000_000;

@@ -20,6 +20,8 @@ use crate::sim::workers::Workforce;
 /// What came of a scenario under one law.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Played {
+    /// The law that was played.
+    pub law: LawName,
     /// The figures of each tier that had anything to do.
     pub figures: TierMap<Option<Figures>>,
     /// The course of it.
@@ -230,7 +232,7 @@ impl<'a> Game<'a> {
             let touched = slices.iter().any(|slice| slice.requests() + slice.deepest > 0);
             touched.then(|| Figures::of(slices, seconds, self.queues[tier].waits()))
         });
-        Played { figures, trace }
+        Played { law: self.name, figures, trace }
     }
 }
 

@@ -33,6 +33,17 @@ impl Method {
     /// Every method.
     pub const ALL: [Method; 5] = [Method::OnOff, Method::Aimd, Method::Aiad, Method::Pid, Method::Article];
 
+    /// What the method does, for `--help`.
+    pub const fn what_it_does(self) -> &'static str {
+        match self {
+            Method::OnOff => "all below the target, nothing from it on",
+            Method::Aimd => "1 % of the highest rate more each second, or half",
+            Method::Aiad => "2.5 % of the recent rate more every 10 s, or 5 % less",
+            Method::Pid => "a plain PID on the depth, with the policy's gains",
+            Method::Article => "the highest rate less (0.5 e + 0.1 de), every 5 s",
+        }
+    }
+
     /// The name on the command line and in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

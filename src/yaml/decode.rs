@@ -32,6 +32,11 @@ impl<'a> Field<'a> {
         &self.path
     }
 
+    /// Where it stands in the document: its key, or the value itself where that is an item of a list.
+    pub const fn place(&self) -> &'a Place {
+        self.key_place
+    }
+
     /// The value under this path of keys, or the last value on the way there: where to point at when a rule
     /// between several keys is broken.
     #[must_use]

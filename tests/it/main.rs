@@ -16,6 +16,8 @@ mod batches;
 mod closed_loop;
 mod connections;
 mod dead_letters;
+mod events;
+mod explain;
 mod first_light;
 mod leasing;
 mod protection;

@@ -161,3 +161,26 @@ async fn bad_files_and_bad_usage_end_with_2_and_say_where() {
     simulate(SMALL, &["--against", "hope"]).await.says(2, &["hope", "on-off", "article"]);
     tidegate(nowhere.path(), &["simulate"], &[]).await.says(2, &["--scenario"]);
 }
+
+#[tokio::test]
+async fn pictures_and_the_league_table_go_where_they_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    std::fs::write(folder.path().join("scenario.yaml"), SMALL).unwrap();
+    std::fs::write(folder.path().join("other.yaml"), SMALL.replace("a small sale", "another")).unwrap();
+    simulate_in(folder.path(), &["--plot", "new/folder/one.svg"]).await.says(0, &["passed"]);
+    assert!(read("new/folder/one.svg").contains("a small sale"));
+    let ended =
+        simulate_in(folder.path(), &["other.yaml", "--plot", "pictures", "--league", "league.md"]).await;
+    ended.says(0, &["a small sale", "another", "article"]);
+    assert!(
+        read("pictures/scenario.svg").starts_with("<svg") && read("pictures/other.svg").contains("another")
+    );
+    let league = read("league.md");
+    assert!(league.starts_with("| scenario | tidegate | on-off | aimd | aiad | pid | article |"), "{league}");
+    assert_eq!(league.lines().count(), 4, "{league}");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    simulate_in(folder.path(), &["--plot", "file/one.svg"])
+        .await
+        .says(2, &["file/one.svg", "cannot be written"]);
+}

@@ -1,6 +1,7 @@
 //! The admin listener: what operators see and do.
 
 pub mod dead_letters;
+pub mod events;
 pub mod guard;
 mod selection;
 pub mod status;
@@ -20,23 +21,25 @@ use serde::Serialize;
 
 use crate::domain::code::Code;
 use crate::runtime::gateway::Gateway;
+use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
 use crate::server::leases::reply::json;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
-use crate::server::{health, not_found, only_get, only_post};
+use crate::server::{health, only_get, only_post};
 
 /// The state of the admin listener.
 pub struct Admin {
     gateway: Gateway,
     limits: Limits,
     guard: Guard,
+    events: Events,
 }
 
 impl Admin {
     /// The state of a listener behind this guard.
     pub fn new(gateway: Gateway, limits: Limits, guard: Guard) -> Arc<Admin> {
-        Arc::new(Admin { gateway, limits, guard })
+        Arc::new(Admin { gateway, limits, guard, events: Events::new() })
     }
 }
 
@@ -46,6 +49,7 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
     Router::new()
         .route("/metrics", only_get(metrics))
         .route("/v1/status", only_get(status::show))
+        .route("/v1/events", only_get(events::show))
         .route("/v1/policy", only_get(policy))
         .route("/v1/dead-letters", only_get(dead_letters::list))
         .route("/v1/dead-letters/{id}", only_get(dead_letters::show))
@@ -53,7 +57,7 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/v1/dead-letters/purge", only_post(dead_letters::purge))
         .route("/healthz", only_get(health::live))
         .route("/readyz", only_get(ready))
-        .fallback(|request: Request| async move { not_found(&request).into_response() })
+        .fallback(|request: Request| async move { Problem::not_found(request.uri().path()).into_response() })
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guarded))
         .with_state(state)
 }

@@ -12,7 +12,6 @@ use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
 use crate::regulator::report::{Clamp, Signal, TickReport};
-use crate::runtime::gateway::Gateway;
 use crate::runtime::lifecycle::Phase;
 use crate::server::admin::Admin;
 use crate::server::fields::Text;
@@ -22,7 +21,13 @@ use crate::telemetry::metrics::Counts;
 
 /// The live state.
 pub async fn show(State(admin): State<Arc<Admin>>) -> Response {
-    json(&Status::of(&admin.gateway, &admin.gateway.policy.load()))
+    json(&Status::of(&admin, &admin.gateway.policy.load()))
+}
+
+/// The document of this moment.
+pub(super) fn document(admin: &Admin) -> Vec<u8> {
+    // Cannot fail: plain strings and numbers.
+    serde_json::to_vec(&Status::of(admin, &admin.gateway.policy.load())).unwrap_or_default()
 }
 
 #[derive(Serialize)]
@@ -35,6 +40,8 @@ struct Status<'a> {
     durability: &'static str,
     policy_revision: &'a str,
     in_flight_requests: usize,
+    event_listeners: usize,
+    event_listeners_dropped: u64,
     tiers: Tiers<'a>,
 }
 
@@ -93,7 +100,8 @@ struct Jobs {
 }
 
 impl<'a> Status<'a> {
-    fn of(gateway: &Gateway, policy: &'a Policy) -> Status<'a> {
+    fn of(admin: &Admin, policy: &'a Policy) -> Status<'a> {
+        let gateway = &admin.gateway;
         let reports = gateway.admission.reports();
         let totals = gateway.queue.totals();
         let tier = |tier: Tier| TierStatus {
@@ -110,6 +118,8 @@ impl<'a> Status<'a> {
             durability: gateway.queue.durability().as_str(),
             policy_revision: &policy.revision,
             in_flight_requests: gateway.in_flight.count(),
+            event_listeners: admin.events.listeners(),
+            event_listeners_dropped: admin.events.dropped(),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }
     }
@@ -181,5 +191,88 @@ const fn clamp(clamp: Clamp) -> Option<&'static str> {
         Clamp::Min => Some("min"),
         Clamp::Max => Some("max"),
         Clamp::Stale => Some("stale"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::backlog::{Backlog, Flows, Reading};
+    use crate::domain::tier::TierMap;
+    use crate::domain::units::Rate;
+    use crate::policy::Policy;
+    use crate::regulator::Regulator;
+    use crate::regulator::settings::RegulatorSettings;
+
+    const fn at(millis: u64) -> Moment {
+        Moment::from_nanos(millis * 1_000_000)
+    }
+
+    /// p1 of the built-in policy after ten seconds at this depth, workers taking 1,000 a second, and then without a
+    /// signal for so long.
+    fn shown(settings: &RegulatorSettings, depth: u64, lost_millis: u64) -> Value {
+        let mut regulator = Regulator::new(settings, 1, at(0));
+        for millis in (0..=10_000).step_by(100) {
+            let reading = Reading {
+                backlog: Backlog { waiting: depth, leased: 3, ..Backlog::default() },
+                flows: Flows { stored: depth + millis, ..Flows::default() },
+                taken: at(millis),
+            };
+            regulator.tick(TierMap::from_fn(|_| Some(reading)), at(millis));
+        }
+        let report = regulator.tick(TierMap::default(), at(10_000 + lost_millis))[Tier::P1];
+        serde_json::to_value(TierStatus::of("jobs:standard", &report, &Totals::default())).unwrap()
+    }
+
+    fn number(status: &Value, key: &str) -> f64 {
+        status[key].as_f64().unwrap_or_else(|| panic!("{key}: {status}"))
+    }
+
+    #[test]
+    fn the_terms_of_the_last_step_add_up_to_the_rate() {
+        let mut settings = Policy::default().regulator;
+        settings.controller.kd = 0.1;
+        let status = shown(&settings, 59_900, 20);
+        let term = |name| number(&status["terms"], name);
+        let sum = term("feed_forward") + term("proportional") + term("integral") - term("derivative");
+        assert!((sum - number(&status, "rate")).abs() < 1e-6, "{status}");
+        assert!((number(&status, "drain") - 1_000.0).abs() < 1.0, "{status}");
+        assert_eq!(number(&status, "drain"), term("feed_forward"));
+        assert!(term("proportional") > 0.0, "below the target of 60 s at 1,000/s: {status}");
+        assert_eq!(status["clamp"], Value::Null);
+        assert_eq!((&status["signal"], &status["signal_age_seconds"]), (&json!("fresh"), &json!(0.02)));
+        assert_eq!((&status["depth"], &status["leased"]), (&json!(59_903), &json!(3)));
+        let window = 1.05 * number(&status, "target") - number(&status, "predicted_depth");
+        assert!((number(&status, "window") - window).abs() <= 101.0, "{window}: {status}");
+    }
+
+    #[test]
+    fn the_clamp_that_acted_is_named() {
+        let mut settings = Policy::default().regulator;
+        let above = shown(&settings, 79_000, 20);
+        assert_eq!(
+            (&above["clamp"], &above["rate"], &above["window"]),
+            (&json!("min"), &json!(1.0), &json!(0))
+        );
+        settings.tiers[Tier::P1].rate.max = Rate::per_second(500.0);
+        let bounded = shown(&settings, 1_000, 20);
+        assert_eq!((&bounded["clamp"], &bounded["rate"]), (&json!("max"), &json!(500.0)));
+        assert!(number(&bounded["terms"], "proportional") > 500.0, "the terms are those before the clamp");
+    }
+
+    #[test]
+    fn a_lost_signal_shows_with_its_age() {
+        let settings = Policy::default().regulator;
+        let late = shown(&settings, 1_000, 5_000);
+        assert_eq!((&late["signal"], &late["signal_age_seconds"]), (&json!("modelled"), &json!(5.0)));
+        let lost = shown(&settings, 1_000, 30_000);
+        assert_eq!((&lost["signal"], &lost["clamp"]), (&json!("stale"), &json!("stale")));
+        assert_eq!(
+            (&lost["signal_age_seconds"], &lost["rate"]),
+            (&json!(30.0), &json!(1.0)),
+            "floor is rate.min"
+        );
     }
 }

@@ -46,8 +46,10 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
 
 /// The form a batch comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// One job a line.
     Lines,
+    /// A JSON array, one job an element.
     Array,
 }
 
@@ -61,7 +63,7 @@ async fn accept(
     ingest.access.may_submit(&parts.headers)?;
     let whole = intake.declared().unwrap_or(0).min(ingest.limits.max_batch_bytes);
     // Lines are let go as they are stored; an array is in memory as a whole.
-    let form = check_head(ingest, &parts, intake.declared());
+    let form = check_head(&parts, intake.declared(), ingest.limits.max_batch_bytes);
     let at_once = if form.as_ref().is_ok_and(|(form, _)| *form == Form::Array) { whole } else { 0 };
     let mut held = ingest.bodies.reserve(at_once).map_err(|_| Problem::overloaded())?;
     held.yield_to_critical().map_err(|_| Problem::overloaded())?;
@@ -73,9 +75,7 @@ async fn accept(
         expires_in,
         carried: job_head::carried(&parts.headers),
     };
-    // To the rules an item is a job of its own: JSON, of its own length.
-    parts.headers.insert(CONTENT_TYPE, JSON);
-    parts.headers.remove(CONTENT_LENGTH);
+    become_item(&mut parts);
     let mut stage = Stage::new(ingest, &parts, draft, arrived);
     let ended = match form {
         Form::Lines => read_lines(ingest, intake, &mut stage, &mut held).await,
@@ -87,13 +87,21 @@ async fn accept(
     Ok(verdict.response)
 }
 
-/// What must be well formed before anything is read.
-fn check_head(
-    ingest: &Ingest,
+/// To the rules an item is a job of its own: JSON, of its own length.
+pub fn become_item(parts: &mut Parts) {
+    parts.headers.insert(CONTENT_TYPE, JSON);
+    parts.headers.remove(CONTENT_LENGTH);
+}
+
+/// What must be well formed before anything is read; gives the batch's form and the lifetime that the client asks for.
+///
+/// # Errors
+/// 400, 413 and 415, with what is wrong.
+pub fn check_head(
     parts: &Parts,
     declared: Option<u64>,
+    limit: u64,
 ) -> Result<(Form, Option<Duration>), Problem> {
-    let limit = ingest.limits.max_batch_bytes;
     if declared.is_some_and(|declared| declared > limit) {
         return Err(Problem::new(Code::TooLarge, format!("a batch has at most {limit} bytes")));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use crate::admission::decision::{RateLimit, Reason, Refusal};
@@ -48,6 +48,16 @@ impl Problem {
     /// The request, or one of its parts, cannot be understood.
     pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(Code::MalformedRequest, detail)
+    }
+
+    /// Nothing is at this path.
+    pub fn not_found(path: &str) -> Problem {
+        Problem::new(Code::NotFound, format!("nothing is at {path}"))
+    }
+
+    /// The path does not have this method.
+    pub fn not_allowed(method: &Method) -> Problem {
+        Problem::new(Code::MethodNotAllowed, format!("the method {method} is not available here"))
     }
 
     /// The gateway is stopping.
@@ -159,6 +169,11 @@ impl Problem {
     /// Why.
     pub const fn code(&self) -> Code {
         self.code
+    }
+
+    /// What is said to people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The tier it was for, where that is known.
