@@ -36,6 +36,8 @@ pub struct DrainEstimator {
 struct Event {
     jobs: f64,
     seconds: f64,
+    /// Whether the workers, not the clients, set its pace.
+    busy: bool,
 }
 
 impl DrainEstimator {
@@ -143,12 +145,12 @@ impl DrainEstimator {
             let usual = self.mu.map_or(0.0, |mu| self.pending / mu);
             seconds = since_reading.max(usual).min(seconds);
         }
-        let event = Event { jobs: self.pending, seconds: seconds.max(SHORTEST_GAP) };
+        let busy = self.is_busy(reading);
+        let event = Event { jobs: self.pending, seconds: seconds.max(SHORTEST_GAP), busy };
         self.events.rotate_right(1);
         if let Some(newest) = self.events.first_mut() {
             *newest = Some(event);
         }
-        let busy = self.is_busy(reading);
         let seen = event.jobs / event.seconds;
         let weight = -(-event.seconds / self.memory.max(SHORTEST_GAP)).exp_m1();
         self.mu = match self.mu {
@@ -176,9 +178,9 @@ impl DrainEstimator {
     }
 
     /// Where the last three events say that mu is far too high, it falls at once as far as they can bear: a fall to just
-    /// what they say would make every streak of slow ones by chance a fall.
+    /// what they say would make every streak of slow ones by chance a fall. An idle one among them says nothing.
     fn fall(&mut self) {
-        if let (Some(mu), Some(sum)) = (self.mu, self.recent_events()) {
+        if let (Some(mu), Some(sum)) = (self.mu, self.recent_events().filter(|sum| sum.busy)) {
             let recent = sum.jobs / sum.seconds;
             // A few jobs come irregularly by chance alone: they must say it the louder.
             let bar = FALL * (1.0 - 1.0 / (1.0 + sum.jobs).sqrt());
@@ -187,12 +189,11 @@ impl DrainEstimator {
     }
 
     fn recent_events(&self) -> Option<Event> {
-        self.events
-            .iter()
-            .take(RECENT)
-            .flatten()
-            .copied()
-            .reduce(|sum, event| Event { jobs: sum.jobs + event.jobs, seconds: sum.seconds + event.seconds })
+        self.events.iter().take(RECENT).flatten().copied().reduce(|sum, event| Event {
+            jobs: sum.jobs + event.jobs,
+            seconds: sum.seconds + event.seconds,
+            busy: sum.busy && event.busy,
+        })
     }
 
     /// Jobs waited for workers at both ends of the gap: the workers, not the clients, set its pace.
@@ -380,6 +381,16 @@ mod tests {
         }
         readings.read(1_000, 100);
         assert!((780.0..=820.0).contains(&readings.drain.sustained()), "{:?}", readings.drain);
+        assert!(near(readings.drain.rate(), 1_000.0), "{:?}", readings.drain);
+    }
+
+    #[test]
+    fn a_long_silence_over_an_emptied_queue_does_not_pass_for_slowness() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.millis += 120_000;
+        readings.read(0, 1_000);
+        readings.read_many(3, 1_000, 100);
         assert!(near(readings.drain.rate(), 1_000.0), "{:?}", readings.drain);
     }
 

@@ -70,8 +70,9 @@ impl RateController {
     }
 
     fn sum(&mut self, measured: Measured, settings: &ControllerSettings) -> (f64, Feedback) {
-        let gains =
-            Gains { kp: proportional_gain(measured.usual_gap, settings), ki: settings.ki, kd: settings.kd };
+        let kp = proportional_gain(measured.usual_gap, settings);
+        // An integral faster than that swings: the depth it works on is itself the integral of the rate.
+        let gains = Gains { kp, ki: sane(settings.ki).min(kp * kp / 4.0), kd: sane(settings.kd) };
         let sight = Sight {
             target: measured.target,
             depth: measured.depth,
@@ -96,8 +97,16 @@ pub fn bounded(rate: Rate, bounds: RateBounds) -> (Rate, Option<Bound>) {
 /// A correction must not be repeated before its effect can show.
 fn proportional_gain(usual_gap: Option<f64>, settings: &ControllerSettings) -> f64 {
     let slowest = (4.0 * settings.interval.as_secs_f64()).max(usual_gap.unwrap_or(0.0));
-    settings.kp.min(1.0 / slowest)
+    sane(settings.kp).min(1.0 / slowest)
 }
+
+/// What is no gain counts as none, and no gain makes a sum that is no number.
+const fn sane(gain: f64) -> f64 {
+    gain.max(0.0).min(LARGEST_GAIN)
+}
+
+/// Far beyond any use, and small enough for sums of the largest depths.
+const LARGEST_GAIN: f64 = 1e12;
 
 /// The integral may correct the measured drain by this share of it.
 const INTEGRAL_SHARE: f64 = 0.5;
