@@ -153,7 +153,7 @@ impl TierGate {
         self.opening = opening;
         self.bucket.set(opening.rate, opening.burst, now);
         self.window.set(opening.limit, opening.drain, now);
-        self.promises.set_spare(opening.spare, now);
+        self.promises.set_spare(opening.spare);
     }
 
     /// Puts new settings in force.

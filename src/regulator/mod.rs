@@ -352,6 +352,32 @@ mod tests {
     }
 
     #[test]
+    fn a_reload_that_does_not_concern_the_promises_changes_none() {
+        let told = |reload: bool| {
+            let mut regulator = regulator();
+            let mut other = settings();
+            other.tiers[Tier::P2].target = Target::Depth(500);
+            other.tiers[Tier::P1].shed = None;
+            let tell = |regulator: &mut Regulator| match regulator.decide(Tier::P1, jobs(50), at(100)) {
+                Decision::Admitted(_) => None,
+                Decision::Refused(refusal) => Some(refusal.retry_after),
+            };
+            let before: Vec<_> = (0..100).map(|_| tell(&mut regulator)).collect();
+            if reload {
+                regulator.apply(&other, at(100));
+            }
+            let after: Vec<_> = (0..100).map(|_| tell(&mut regulator)).collect();
+            (before, after)
+        };
+        let (before, after) = told(true);
+        assert_eq!((&before, &after), (&told(false).0, &told(false).1));
+        assert!(
+            after[0] > before[99].map(|last| last - Duration::from_secs(1)),
+            "what was told is kept account of"
+        );
+    }
+
+    #[test]
     fn a_decision_does_not_allocate() {
         let mut regulator = regulator();
         let decisions = allocation_counter::measure(|| {

@@ -234,7 +234,7 @@ fn clients_that_obey_return_once_and_not_together() {
     let instant = vec![(s(0), 1.0), (s(60), 100_000.0), (Duration::from_millis(60_100), 0.0)];
     let storms = [
         (steps(&[(0, 2_000.0), (10, 0.0)]), 6_000, 1.75, 0.995),
-        (steps(&[(0, 2_000.0), (60, 0.0)]), 2_000, f64::INFINITY, 0.98),
+        (steps(&[(0, 2_000.0), (60, 0.0)]), 2_000, f64::INFINITY, 0.97),
         (Schedule::new(instant).unwrap(), 2_000, 1.9, 0.98),
     ];
     for (offered, target, requests_per_job, used) in storms {

@@ -25,5 +25,7 @@ pub mod scenario;
 #[cfg(test)]
 mod shipped;
 pub mod signal;
+#[cfg(test)]
+mod storms;
 pub mod trace;
 pub mod workers;

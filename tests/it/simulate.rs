@@ -184,3 +184,11 @@ async fn pictures_and_the_league_table_go_where_they_are_told() {
         .await
         .says(2, &["file/one.svg", "cannot be written"]);
 }
+
+#[tokio::test]
+async fn the_shipped_storms_hold_their_bands() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["load-tests/sim/retry-storm.yaml", "load-tests/sim/half-ignore.yaml"] {
+        tidegate(top, &["simulate", "--scenario", file], &[]).await.says(0, &["tidegate  p1", "passed"]);
+    }
+}

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Plays every scenario under every law: the league table and the pictures of docs/CONTROL.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scenarios=(load-tests/sim/*.yaml)
+# Pictures of these; `tidegate simulate --plot` draws any other.
+drawn=(load-tests/sim/{flash-sale,drain-falls,signal-lost,three-tiers,retry-storm}.yaml load-tests/sim/tuning/*.yaml)
+
+target/release/tidegate simulate --scenario "${scenarios[@]}" --league docs/control/league.md
+target/release/tidegate simulate --scenario "${drawn[@]}" --plot docs/control >/dev/null
+echo "written: docs/control/league.md and ${#drawn[@]} pictures"
