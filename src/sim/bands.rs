@@ -229,26 +229,6 @@ fn what_workers_can_take_is_never_refused() {
 }
 
 #[test]
-fn clients_that_obey_return_once_and_not_together() {
-    // Offered, then target, requests per job and the least use: a storm, one longer than the queue, one after a trickle.
-    let instant = vec![(s(0), 1.0), (s(60), 100_000.0), (Duration::from_millis(60_100), 0.0)];
-    let storms = [
-        (steps(&[(0, 2_000.0), (10, 0.0)]), 6_000, 1.75, 0.995),
-        (steps(&[(0, 2_000.0), (60, 0.0)]), 2_000, f64::INFINITY, 0.97),
-        (Schedule::new(instant).unwrap(), 2_000, 1.9, 0.98),
-    ];
-    for (offered, target, requests_per_job, used) in storms {
-        let mut storm = overload(500, 200.0);
-        storm.tiers[TIER].offered = offered;
-        storm.regulator.tiers[TIER].target = Target::Depth(target);
-        storm.clients.obey = 1.0;
-        let figures = holds("a storm of obedient clients", &storm, 1.05, used);
-        assert!(figures.value(Figure::RequestsPerJob).unwrap() <= requests_per_job, "{figures:?}");
-        assert!(figures.value(Figure::ReturnPeak).unwrap() <= 1.3, "{figures:?}");
-    }
-}
-
-#[test]
 fn an_empty_new_queue_simply_fills() {
     let mut scenario = overload(1, 0.0);
     scenario.regulator.tiers[TIER].target = Target::Depth(2_000);
