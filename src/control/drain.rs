@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::control::stretches::Stretches;
 use crate::domain::backlog::Reading;
 use crate::domain::time::Moment;
 
@@ -26,6 +27,7 @@ pub struct DrainEstimator {
     pending: f64,
     /// The last events, newest first.
     events: [Option<Event>; GAPS],
+    stretches: Stretches,
     stalled: bool,
     proven: bool,
 }
@@ -34,6 +36,8 @@ pub struct DrainEstimator {
 struct Event {
     jobs: f64,
     seconds: f64,
+    /// Whether the workers, not the clients, set its pace.
+    busy: bool,
 }
 
 impl DrainEstimator {
@@ -48,6 +52,7 @@ impl DrainEstimator {
             waiting_then: 0,
             pending: 0.0,
             events: [None; GAPS],
+            stretches: Stretches::none(),
             stalled: false,
             proven: false,
         }
@@ -105,6 +110,13 @@ impl DrainEstimator {
         self.rate().min(self.recent().max(newest))
     }
 
+    /// What may be counted on without news, in jobs per second: the least of what the workers did in any of the last
+    /// stretches of busy time, pauses included, and never more than [`modelled`](Self::modelled). An error of a hundredth
+    /// is nothing while the signal corrects it ten times a second, and a second's worth of jobs after a hundred without.
+    pub fn sustained(&self) -> f64 {
+        self.modelled().min(self.stretches.slowest())
+    }
+
     /// The most jobs that may be done already and not shown yet: what one of the last three events brought, less the one
     /// that showed it. Where jobs show one by one, none hides.
     pub fn most_hidden(&self) -> f64 {
@@ -133,12 +145,12 @@ impl DrainEstimator {
             let usual = self.mu.map_or(0.0, |mu| self.pending / mu);
             seconds = since_reading.max(usual).min(seconds);
         }
-        let event = Event { jobs: self.pending, seconds: seconds.max(SHORTEST_GAP) };
+        let busy = self.is_busy(reading);
+        let event = Event { jobs: self.pending, seconds: seconds.max(SHORTEST_GAP), busy };
         self.events.rotate_right(1);
         if let Some(newest) = self.events.first_mut() {
             *newest = Some(event);
         }
-        let busy = self.is_busy(reading);
         let seen = event.jobs / event.seconds;
         let weight = -(-event.seconds / self.memory.max(SHORTEST_GAP)).exp_m1();
         self.mu = match self.mu {
@@ -146,16 +158,29 @@ impl DrainEstimator {
             Some(mu) => Some(mu),
             None => Some(seen),
         };
+        self.rise();
         if busy {
             self.proven = true;
             self.fall();
+            self.stretches.add(self.pending, reading.taken.seconds_since(self.since));
+        }
+    }
+
+    /// Where each of the last three events says that mu is far too low, it rises at once as far as all of them bear. One
+    /// alone may be many jobs that showed at once.
+    fn rise(&mut self) {
+        let slowest = |slowest: f64, event: &Event| slowest.min(event.jobs / event.seconds);
+        let known = self.events.iter().take(RECENT).flatten().count() == RECENT;
+        let least = self.events.iter().take(RECENT).flatten().fold(f64::INFINITY, slowest);
+        if let Some(mu) = self.mu.filter(|_| known) {
+            self.mu = Some(mu.max(RISE * least));
         }
     }
 
     /// Where the last three events say that mu is far too high, it falls at once as far as they can bear: a fall to just
-    /// what they say would make every streak of slow ones by chance a fall.
+    /// what they say would make every streak of slow ones by chance a fall. An idle one among them says nothing.
     fn fall(&mut self) {
-        if let (Some(mu), Some(sum)) = (self.mu, self.recent_events()) {
+        if let (Some(mu), Some(sum)) = (self.mu, self.recent_events().filter(|sum| sum.busy)) {
             let recent = sum.jobs / sum.seconds;
             // A few jobs come irregularly by chance alone: they must say it the louder.
             let bar = FALL * (1.0 - 1.0 / (1.0 + sum.jobs).sqrt());
@@ -164,12 +189,11 @@ impl DrainEstimator {
     }
 
     fn recent_events(&self) -> Option<Event> {
-        self.events
-            .iter()
-            .take(RECENT)
-            .flatten()
-            .copied()
-            .reduce(|sum, event| Event { jobs: sum.jobs + event.jobs, seconds: sum.seconds + event.seconds })
+        self.events.iter().take(RECENT).flatten().copied().reduce(|sum, event| Event {
+            jobs: sum.jobs + event.jobs,
+            seconds: sum.seconds + event.seconds,
+            busy: sum.busy && event.busy,
+        })
     }
 
     /// Jobs waited for workers at both ends of the gap: the workers, not the clients, set its pace.
@@ -230,6 +254,9 @@ const RECENT: usize = 3;
 
 /// mu falls to the recent drain where that is below this share of it.
 const FALL: f64 = 0.7;
+
+/// mu rises to this share of the slowest of the last three events.
+const RISE: f64 = 0.7;
 
 /// Share of an event's jobs that must wait at both of its ends for the queue to count as busy. A worker that keeps up
 /// leaves only what came in the last instant.
@@ -329,6 +356,42 @@ mod tests {
             "{:?}",
             readings.drain
         );
+    }
+
+    #[test]
+    fn more_workers_show_within_three_readings_and_one_lump_of_jobs_is_none() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.read(1_000, 1_000);
+        readings.read(1_000, 100);
+        assert!(readings.drain.rate() < 1_500.0, "{:?}", readings.drain);
+        readings.read_many(50, 1_000, 100);
+        readings.read_many(3, 1_000, 500);
+        assert!(readings.drain.rate() >= 3_500.0, "{:?}", readings.drain);
+    }
+
+    #[test]
+    fn without_news_the_least_of_the_last_stretches_is_counted_on_pauses_included() {
+        let mut readings = Readings::new();
+        readings.read_many(301, 1_000, 100);
+        assert!(near(readings.drain.sustained(), 1_000.0), "even workers are counted on in full");
+        for _ in 0..6 {
+            readings.read_many(10, 1_000, 0);
+            readings.read_many(40, 1_000, 100);
+        }
+        readings.read(1_000, 100);
+        assert!((780.0..=820.0).contains(&readings.drain.sustained()), "{:?}", readings.drain);
+        assert!(near(readings.drain.rate(), 1_000.0), "{:?}", readings.drain);
+    }
+
+    #[test]
+    fn a_long_silence_over_an_emptied_queue_does_not_pass_for_slowness() {
+        let mut readings = Readings::new();
+        readings.read_many(50, 1_000, 100);
+        readings.millis += 120_000;
+        readings.read(0, 1_000);
+        readings.read_many(3, 1_000, 100);
+        assert!(near(readings.drain.rate(), 1_000.0), "{:?}", readings.drain);
     }
 
     #[test]

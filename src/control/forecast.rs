@@ -1,5 +1,7 @@
 //! What workers must have consumed since the signal last showed it: never more than had come in by then.
 
+use std::time::Duration;
+
 use crate::domain::time::Moment;
 
 /// Remembers how many jobs had entered at each control step, and replays the drain over them.
@@ -27,6 +29,11 @@ impl Forecast {
 
     /// Notes that `entered` jobs had been let in until now.
     pub fn note(&mut self, entered: u64, now: Moment) {
+        // Steps that follow each other closely share a place, lest a short interval make a short memory.
+        let before_last = self.count.checked_sub(2).and_then(|before| self.steps.get(before % STEPS));
+        if before_last.is_some_and(|step| now.since(step.at) < FINEST) {
+            self.count -= 1;
+        }
         if let Some(step) = self.steps.get_mut(self.count % STEPS) {
             *step = Step { at: now, entered };
         }
@@ -75,14 +82,15 @@ impl Default for Forecast {
     }
 }
 
+/// Steps are kept no finer: the memory is at least as long as at the default interval.
+const FINEST: Duration = Duration::from_millis(100);
+
 /// Steps remembered: 25 s at the default interval, three commits of Kafka's default and a good deal of delay. Of jobs
 /// that entered before, all count as there.
 const STEPS: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(seconds: u64) -> Moment {

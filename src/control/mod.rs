@@ -6,3 +6,4 @@ pub mod pid;
 pub mod rate_controller;
 pub mod setpoint;
 pub mod settings;
+pub mod stretches;

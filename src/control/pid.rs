@@ -31,7 +31,7 @@ pub struct Sight {
 pub struct Feedback {
     /// Gain times error.
     pub proportional: f64,
-    /// What the integral has gathered.
+    /// What the integral has gathered, and what a change of settings left to fade.
     pub integral: f64,
     /// What is subtracted for the slope.
     pub derivative: f64,
@@ -42,6 +42,8 @@ pub struct Feedback {
 pub struct Pid {
     /// Gathered in jobs per second, gain included: a changed gain changes its growth, not what it stands for.
     integral: f64,
+    /// What a change of settings would have made the sum jump by, in jobs per second; fades.
+    carried: f64,
     slope: f64,
     depth: Option<f64>,
 }
@@ -51,6 +53,7 @@ impl Pid {
     pub fn step(&mut self, sight: Sight, gains: Gains) -> Feedback {
         let error = sight.target - sight.depth;
         self.integrate(error, sight, gains.ki);
+        self.carried *= (-sight.elapsed / FADE).exp();
         if sight.elapsed > 0.0 {
             let rise = sight.depth - self.depth.unwrap_or(sight.depth);
             self.slope += (rise / sight.elapsed - self.slope) * SLOPE_SHARE;
@@ -58,9 +61,15 @@ impl Pid {
         }
         Feedback {
             proportional: gains.kp * error,
-            integral: self.integral,
+            integral: self.integral + self.carried,
             derivative: gains.kd * self.slope,
         }
+    }
+
+    /// Adds to what fades: the sum of the terms goes on from where it was, and comes over to the new settings in seconds.
+    pub fn carry(&mut self, jobs_per_second: f64) {
+        let carried = self.carried + jobs_per_second;
+        self.carried = if carried.is_finite() { carried } else { 0.0 };
     }
 
     /// The integral removes what proportional leaves near the target. Far from it, or while nobody is held back, it
@@ -78,6 +87,9 @@ impl Pid {
 
 /// Errors up to this share of the target are the integral's business.
 const NEAR: f64 = 0.1;
+
+/// Seconds over which what a change of settings left fades.
+const FADE: f64 = 2.0;
 
 /// Seconds that one step may count for, however long the steps were away.
 const LONGEST_STEP: f64 = 1.0;

@@ -57,8 +57,22 @@ impl RateController {
         settings: &ControllerSettings,
         bounds: RateBounds,
     ) -> Output {
-        let gains =
-            Gains { kp: proportional_gain(measured.usual_gap, settings), ki: settings.ki, kd: settings.kd };
+        let (sum, feedback) = self.sum(measured, settings);
+        let (rate, bound) = bounded(Rate::saturating(sum), bounds);
+        Output { rate, feed_forward: measured.drain, feedback, bound }
+    }
+
+    /// Goes over to a new target or to new gains without a jump: the next update that measures this gives `rate`, as far
+    /// as its bounds allow, and from there the rate comes over in seconds.
+    pub fn go_on_from(&mut self, rate: Rate, measured: Measured, settings: &ControllerSettings) {
+        let (sum, _) = self.sum(Measured { elapsed: 0.0, ..measured }, settings);
+        self.pid.carry(rate.jobs_per_second() - sum);
+    }
+
+    fn sum(&mut self, measured: Measured, settings: &ControllerSettings) -> (f64, Feedback) {
+        let kp = proportional_gain(measured.usual_gap, settings);
+        // An integral faster than that swings: the depth it works on is itself the integral of the rate.
+        let gains = Gains { kp, ki: sane(settings.ki).min(kp * kp / 4.0), kd: sane(settings.kd) };
         let sight = Sight {
             target: measured.target,
             depth: measured.depth,
@@ -67,9 +81,7 @@ impl RateController {
             demand: measured.demand,
         };
         let feedback = self.pid.step(sight, gains);
-        let sum = measured.drain + feedback.proportional + feedback.integral - feedback.derivative;
-        let (rate, bound) = bounded(Rate::saturating(sum), bounds);
-        Output { rate, feed_forward: measured.drain, feedback, bound }
+        (measured.drain + feedback.proportional + feedback.integral - feedback.derivative, feedback)
     }
 }
 
@@ -85,8 +97,16 @@ pub fn bounded(rate: Rate, bounds: RateBounds) -> (Rate, Option<Bound>) {
 /// A correction must not be repeated before its effect can show.
 fn proportional_gain(usual_gap: Option<f64>, settings: &ControllerSettings) -> f64 {
     let slowest = (4.0 * settings.interval.as_secs_f64()).max(usual_gap.unwrap_or(0.0));
-    settings.kp.min(1.0 / slowest)
+    sane(settings.kp).min(1.0 / slowest)
 }
+
+/// What is no gain counts as none, and no gain makes a sum that is no number.
+const fn sane(gain: f64) -> f64 {
+    gain.max(0.0).min(LARGEST_GAIN)
+}
+
+/// Far beyond any use, and small enough for sums of the largest depths.
+const LARGEST_GAIN: f64 = 1e12;
 
 /// The integral may correct the measured drain by this share of it.
 const INTEGRAL_SHARE: f64 = 0.5;

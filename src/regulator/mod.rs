@@ -3,10 +3,6 @@
 //! Requests move it by [`Regulator::decide`], the control loop by [`Regulator::tick`]; both say what time it is.
 
 #[cfg(test)]
-mod closed_loop;
-#[cfg(test)]
-mod plant;
-#[cfg(test)]
 mod properties;
 pub mod report;
 pub mod settings;

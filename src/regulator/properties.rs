@@ -78,6 +78,33 @@ proptest! {
     }
 
     #[test]
+    fn new_gains_and_a_new_target_move_the_rate_by_no_step_and_then_hold(
+        kp in 0.05..10.0, ki in 0.0..10.0, interval in 20_u64..300, target in 500_u64..20_000,
+    ) {
+        let mut settings = law(Target::Depth(2_000));
+        let mut plant = Plant::new(&settings);
+        plant.run(400, &settings);
+        let before = plant.look().rate.jobs_per_second();
+        settings.controller = ControllerSettings {
+            kp, ki, interval: Duration::from_millis(interval), ..settings.controller
+        };
+        settings.tiers[Tier::P1].target = Target::Depth(target);
+        plant.regulator.apply(&settings, plant.now);
+        let report = plant.look();
+        let after = report.rate.jobs_per_second();
+        prop_assert!((after / before - 1.0).abs() <= 0.01, "{before} {after}");
+        prop_assert_eq!(report.target_depth, target as f64);
+        if target < 1_900 {
+            let decision = plant.regulator.decide(Tier::P1, Cost::ONE, plant.now);
+            prop_assert!(matches!(decision, Decision::Refused(_)), "a lower target is safe at once");
+        }
+        // Slow gains close in slowly.
+        plant.run(600 + (200.0 / kp) as u64, &settings);
+        let reached = plant.depth as f64 / target as f64;
+        prop_assert!((reached - 1.0).abs() <= 0.05, "{reached}");
+    }
+
+    #[test]
     fn with_the_same_drain_more_depth_never_gives_more_rate(
         mut settings in settings(), more in 0_u64..1_000_000,
         depths in prop::collection::vec((1_u64..100_000, prop_oneof![Just(0), 0_u64..100, 0_u64..10_000]), 2..40),
@@ -96,6 +123,66 @@ proptest! {
             });
             prop_assert!(deep.rate <= shallow.rate, "{deep:?}\n{shallow:?}");
         }
+    }
+}
+
+/// A fixed target, no thresholds, the default gains.
+fn law(target: Target) -> RegulatorSettings {
+    let tier = TierSettings {
+        target,
+        max_depth: 1_000_000,
+        rate: RateBounds { min: Rate::ZERO, max: None, burst: Duration::from_secs(1) },
+        shed: None,
+        yields: false,
+        on_stale: OnStale::Hold,
+        retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(60) },
+    };
+    let controller = ControllerSettings {
+        interval: Duration::from_millis(100),
+        kp: 1.0,
+        ki: 0.05,
+        kd: 0.0,
+        drain_memory: Duration::from_secs(2),
+        window: 1.05,
+    };
+    RegulatorSettings { controller, tiers: TierMap::from_fn(|_| tier) }
+}
+
+/// A queue that loses 1,000 jobs a second and is offered five times as many.
+struct Plant {
+    regulator: Regulator,
+    now: Moment,
+    depth: u64,
+    stored: u64,
+}
+
+impl Plant {
+    fn new(settings: &RegulatorSettings) -> Plant {
+        let regulator = Regulator::new(settings, 1, Moment::ORIGIN);
+        Plant { regulator, now: Moment::ORIGIN, depth: 0, stored: 0 }
+    }
+
+    fn run(&mut self, steps: u64, settings: &RegulatorSettings) {
+        let interval = settings.controller.interval;
+        for _ in 0..steps * 100 / interval.as_millis() as u64 {
+            let flows = Flows { stored: self.stored, ..Flows::default() };
+            self.regulator.tick(only_p1(Some(reading(self.depth, flows, self.now))), self.now);
+            for _ in 0..interval.as_millis() {
+                self.now = self.now.plus(Duration::from_millis(1));
+                self.depth = self.depth.saturating_sub(1);
+                for _ in 0..5 {
+                    if let Decision::Admitted(_) = self.regulator.decide(Tier::P1, Cost::ONE, self.now) {
+                        self.depth += 1;
+                        self.stored += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the law has set.
+    fn look(&mut self) -> TickReport {
+        self.regulator.tick(TierMap::default(), self.now)[Tier::P1]
     }
 }
 
@@ -130,7 +217,7 @@ fn check_report(report: &TickReport, bounds: RateBounds) -> Result<(), TestCaseE
 
 /// Any settings that a policy could hold, absurd ones included.
 fn settings() -> impl Strategy<Value = RegulatorSettings> {
-    let controller = (1_u64..10_000, 0.0..1e3, 0.0..1e3, 0.0..1e3, 1_u64..100_000, 1.0..3.0).prop_map(
+    let controller = (1_u64..10_000, gain(), gain(), gain(), 1_u64..100_000, 1.0..3.0).prop_map(
         |(interval, kp, ki, kd, memory, window)| ControllerSettings {
             interval: Duration::from_millis(interval),
             kp,
@@ -176,6 +263,12 @@ fn settings() -> impl Strategy<Value = RegulatorSettings> {
             });
     (controller, tier)
         .prop_map(|(controller, tier)| RegulatorSettings { controller, tiers: TierMap::from_fn(|_| tier) })
+}
+
+/// Sane gains, and what no policy should hold: the law must bear it all the same.
+fn gain() -> impl Strategy<Value = f64> {
+    let absurd = [1e300, f64::MAX, f64::INFINITY, f64::NAN, -1.0, f64::NEG_INFINITY];
+    prop_oneof![8 => 0.0..1e3, 1 => prop::sample::select(absurd.to_vec())]
 }
 
 fn deed() -> impl Strategy<Value = Deed> {

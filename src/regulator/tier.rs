@@ -26,6 +26,8 @@ pub struct TierRegulator {
     rate: RateController,
     forecast: Forecast,
     sighting: Option<Sighting>,
+    /// When the last reading came, however old it was.
+    heard: Moment,
     begun: Moment,
     stepped: Moment,
     output: Output,
@@ -65,6 +67,7 @@ impl TierRegulator {
             rate,
             forecast: Forecast::new(),
             sighting: None,
+            heard: now,
             begun: now,
             stepped: now,
             output,
@@ -112,18 +115,27 @@ impl TierRegulator {
         let last = self.sighting.map(|sighting| sighting.reading.taken);
         if let Some(reading) = reading.filter(|reading| last.is_none_or(|last| reading.taken > last)) {
             self.observe(reading, now);
+            self.heard = self.heard.max(now);
         }
         let elapsed = now.seconds_since(self.stepped);
         self.stepped = self.stepped.max(now);
         self.steer(elapsed, now)
     }
 
-    /// Puts new settings in force. Tokens, integral, ledger, shed state and all that was learned stay.
+    /// Puts new settings in force. Tokens, integral, ledger, shed state and all that was learned stay. The window and the
+    /// bounds change at once, the rate comes over to new gains and a new target without a jump.
     pub fn apply(&mut self, settings: TierSettings, controller: ControllerSettings, now: Moment) {
+        let law_changes = (settings.target, controller) != (self.settings.target, self.controller);
         self.settings = settings;
         self.controller = controller;
         self.drain.set_memory(controller.drain_memory);
         self.gate.configure(gate_settings(&settings));
+        if law_changes {
+            let depth = self.gate.level(now);
+            let target = target_depth(settings.target, self.drain.capacity());
+            let measured = measured(&self.drain, target, depth, 0.0, false);
+            self.rate.go_on_from(self.output.rate, measured, &controller);
+        }
         self.steer(0.0, now);
     }
 
@@ -170,10 +182,10 @@ impl TierRegulator {
             self.output = self.rate.update(measured, &self.controller, self.settings.rate);
         }
         let opening = law_opening(&self.settings, &self.controller, &self.drain, depth, self.output.rate);
-        let opening = if signal == Signal::Stale {
-            stale_opening(opening, &self.settings, &self.drain)
-        } else {
-            opening
+        let opening = match signal {
+            Signal::Stale => stale_opening(opening, &self.settings, &self.drain),
+            _ if now.since(self.heard) > QUIET => Opening { drain: self.drain.sustained(), ..opening },
+            _ => opening,
         };
         self.gate.set(opening, now);
         self.report(signal, target, opening, now)
@@ -264,7 +276,8 @@ fn law_opening(
 
 /// The opening without a signal: what the policy says, from what was known last.
 fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) -> Opening {
-    let (hold, _) = bounded(Rate::saturating(drain.rate()), settings.rate);
+    let law = Opening { drain: drain.sustained(), ..law };
+    let (hold, _) = bounded(Rate::saturating(drain.sustained()), settings.rate);
     let at = |rate: Rate| {
         let burst = rate.jobs_per_second() * settings.rate.burst.as_secs_f64();
         Opening { rate, burst, paced_from: 0.0, ..law }
@@ -284,6 +297,9 @@ fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) 
 const fn gate_settings(settings: &TierSettings) -> GateSettings {
     GateSettings { max_depth: settings.max_depth, shed: settings.shed, retry_after: settings.retry_after }
 }
+
+/// Without any news for so long, the model counts on what the workers sustain and no more: a late signal is no lost one.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How long the model stands in for a late signal.
 const MODEL_FOR: Duration = Duration::from_secs(10);

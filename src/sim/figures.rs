@@ -27,7 +27,8 @@ figures! {
     PeakDepth = "peak_depth",
     /// Highest depth over its target.
     PeakDepthRatio = "peak_depth_ratio",
-    /// Drained over drainable, of the moments at which as much was asked for as the workers can take.
+    /// Drained over drainable, of the moments at which as much was asked for as the workers can take. What they left
+    /// undone counts as drainable, however long their jobs happened to take.
     Utilisation = "utilisation",
     /// Seconds above 1.1 times the target.
     SecondsOver = "seconds_over",
@@ -108,10 +109,12 @@ fn most(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn utilisation(slices: &[Slice]) -> Option<f64> {
-    let busy = slices.iter().filter(|slice| slice.requests() as f64 >= slice.drainable);
-    let (drained, drainable) =
-        busy.fold((0.0, 0.0), |sum, slice| (sum.0 + slice.drained as f64, sum.1 + slice.drainable));
-    share(drained, drainable)
+    // A single job in a tenth of a second is not yet ten a second: the schedule tells what is offered.
+    let busy =
+        slices.iter().filter(|slice| slice.due + slice.returned as f64 >= (1.0 - 1e-6) * slice.drainable);
+    let (drained, unused) =
+        busy.fold((0.0, 0.0), |sum, slice| (sum.0 + slice.drained as f64, sum.1 + slice.unused));
+    share(drained, drained + unused)
 }
 
 fn seconds_over(slices: &[Slice], seconds: f64) -> f64 {

@@ -8,6 +8,8 @@
 //! [`Regulator`]: crate::regulator::Regulator
 
 pub mod arrivals;
+#[cfg(test)]
+mod bands;
 pub mod clients;
 pub mod document;
 pub mod figures;
@@ -20,6 +22,8 @@ mod recorder;
 pub mod report;
 pub mod rival;
 pub mod scenario;
+#[cfg(test)]
+mod shipped;
 pub mod signal;
 #[cfg(test)]
 mod storms;

@@ -136,6 +136,9 @@ impl<'a> Game<'a> {
                     Writer::Client => (&mut self.fresh[tier], load.offered.at(since_start)),
                     Writer::Beside => (&mut self.beside[tier], load.beside.at(since_start)),
                 };
+                if matches!(writer, Writer::Client) {
+                    self.recorder.slice(tier).due += rate * STEP;
+                }
                 let mut into = 0.0;
                 while let Some(wait) = stream.next_within(STEP - into, rate) {
                     into += wait;

@@ -68,6 +68,7 @@ impl Recorder {
             let slice = &mut self.current[tier];
             slice.drained += worked.drained;
             slice.capacity += worked.capacity;
+            slice.unused += worked.unused;
             slice.drainable += worked.capacity - others as f64;
         }
     }

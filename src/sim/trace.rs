@@ -18,6 +18,8 @@ pub struct Trace {
 pub struct Slice {
     /// Asked for the first time.
     pub offered: u64,
+    /// What the schedule offers in this time, in jobs: what `offered` would be if jobs came in parts.
+    pub due: f64,
     /// Asked again.
     pub returned: u64,
     /// Let in.
@@ -32,6 +34,8 @@ pub struct Slice {
     pub drained: u64,
     /// What the workers could have taken, in jobs; of a common pool what the other tiers left.
     pub drainable: f64,
+    /// Of the drainable, what was not used: nothing was there to do.
+    pub unused: f64,
     /// What the workers do at full load, in jobs; of a common pool all of it.
     pub capacity: f64,
     /// True depth at the end.

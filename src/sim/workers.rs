@@ -43,6 +43,9 @@ pub struct Worked {
     pub drained: u64,
     /// Jobs that its workers could have taken in all; of a common pool all of it.
     pub capacity: f64,
+    /// Work for which nothing was there, in jobs. Where jobs take a time by chance, what was drained and this tell the
+    /// use; the capacity tells the luck too.
+    pub unused: f64,
 }
 
 impl Workforce {
@@ -104,7 +107,7 @@ impl Workforce {
                     break;
                 }
             }
-            hands.rest(queues[tier].depth() == 0);
+            worked[tier].unused = hands.rest(queues[tier].depth() == 0);
         }
         self.pool_until(elapsed, now, queues, &mut worked);
         worked
@@ -134,9 +137,11 @@ impl Workforce {
             self.pool.credit -= taken as f64 * self.pool.next;
             self.pool.draw(self.settings.irregular);
         }
-        self.pool.rest(Tier::ALL.into_iter().all(|tier| !common[tier] || !shares(tier, queues)));
+        let idle = Tier::ALL.into_iter().all(|tier| !common[tier] || !shares(tier, queues));
+        let unused = self.pool.rest(idle);
         for (tier, _) in common.iter().filter(|(_, common)| **common) {
             worked[tier].capacity = capacity;
+            worked[tier].unused = unused;
         }
     }
 
@@ -168,11 +173,9 @@ impl Hands {
         }
     }
 
-    /// Idle hands save nothing up.
-    fn rest(&mut self, idle: bool) {
-        if idle {
-            self.credit = 0.0;
-        }
+    /// Idle hands save nothing up. Says how much work was left undone.
+    const fn rest(&mut self, idle: bool) -> f64 {
+        if idle { std::mem::replace(&mut self.credit, 0.0) } else { 0.0 }
     }
 }
 
