@@ -32,6 +32,11 @@ impl FairShare {
     pub fn handed_out(&mut self, tier: Tier, jobs: u64) {
         self.front = self.front.max(self.walked[tier]);
         self.walked[tier] = self.walked[tier].saturating_add(self.stride[tier].saturating_mul(jobs));
+        if self.walked[tier] > FAR {
+            // Only distances count: all go back together, before the line ends.
+            self.front = self.front.saturating_sub(FAR / 2);
+            self.walked = self.walked.map(|_, walked| walked.saturating_sub(FAR / 2));
+        }
     }
 
     /// Notes that the tier, empty until now, has jobs again: it claims nothing for the time it had none.
@@ -44,8 +49,11 @@ fn strides(weights: TierMap<u32>) -> TierMap<u64> {
     weights.map(|_, weight| STRIDE_OF_ONE / u64::from(weight.max(1)))
 }
 
-/// The stride of weight 1: fine enough for every u32 weight, and good for 4 billion jobs of it.
+/// The stride of weight 1: fine enough for every u32 weight.
 const STRIDE_OF_ONE: u64 = 1 << 32;
+
+/// From here on all go back: half of the line, so that a turn of a billion jobs still fits.
+const FAR: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
@@ -77,6 +85,22 @@ mod tests {
         let given = hand_out(&mut share([60, 30, 10]), 400, |tier| tier != Tier::P0);
         assert_eq!(given, [0, 300, 100]);
         assert_eq!(hand_out(&mut share([60, 30, 10]), 50, |tier| tier == Tier::P2), [0, 0, 50]);
+    }
+
+    #[test]
+    fn shares_hold_after_more_jobs_than_the_line_is_long() {
+        let mut fair = share([3, 1, 1]);
+        for _ in 0..100 {
+            let tier = fair.next(|_| true).unwrap();
+            fair.handed_out(tier, 1 << 28);
+        }
+        let mut given = [0_u64; 3];
+        for _ in 0..1_000 {
+            let tier = fair.next(|_| true).unwrap();
+            fair.handed_out(tier, 1 << 28);
+            given[usize::from(tier.number())] += 1;
+        }
+        assert!(given[0].abs_diff(600) <= 3 && given[1].abs_diff(200) <= 3, "{given:?}");
     }
 
     #[test]
