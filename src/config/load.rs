@@ -12,7 +12,7 @@ use crate::policy::compile::{Compiled, compile};
 use crate::policy::{DEFAULT_DOCUMENT, Requirement};
 use crate::queue::embedded::settings::EmbeddedDurability;
 use crate::yaml::decode::Field;
-use crate::yaml::fault::{FaultLog, Faults};
+use crate::yaml::fault::{Fault, FaultLog, Faults};
 use crate::yaml::node::{Node, Place};
 use crate::yaml::read::read;
 
@@ -146,7 +146,22 @@ impl Settings {
 /// It cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, LoadError> {
     let path_text = path.display().to_string();
-    fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path_text, source })
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(LoadError::Unreadable { path: path_text, source }),
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8_lossy(
+            error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default(),
+        );
+        let (line, before) = (text.matches('\n').count() + 1, text.rsplit('\n').next().unwrap_or_default());
+        let place = Place::Text { line, column: before.chars().count() + 1 };
+        Faults {
+            document: path_text,
+            list: vec![Fault::error(place, "", "not text: a byte here is not UTF-8")],
+        }
+        .into()
+    })
 }
 
 #[cfg(test)]

@@ -104,7 +104,13 @@ impl Node {
         let Value::Mapping(entries) = &mut self.value else { return };
         match entries.iter_mut().find(|entry| entry.key == *key) {
             Some(entry) if rest.is_empty() => *entry = Entry::new(key, node),
-            Some(entry) => entry.node.put(rest, node),
+            Some(entry) => {
+                // Where a single value or a list makes way for the path, the key too is now written there.
+                if !matches!(entry.node.value, Value::Mapping(_)) {
+                    entry.place = node.place.clone();
+                }
+                entry.node.put(rest, node);
+            }
             None => {
                 let mut child = Node::empty(node.place.clone());
                 child.put(rest, node);

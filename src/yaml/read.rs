@@ -32,7 +32,7 @@ pub fn read(text: &str) -> Result<Node, Vec<Fault>> {
         tree.take(event, span)?;
     }
     if tree.duplicates.is_empty() {
-        Ok(tree.root.unwrap_or_else(|| Node::empty(Place::Document)))
+        Ok(tree.root.unwrap_or_else(|| Node::empty(Place::Text { line: 1, column: 1 })))
     } else {
         Err(tree.duplicates)
     }
