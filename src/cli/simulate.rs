@@ -20,6 +20,7 @@ use crate::sim::plot::plot;
 use crate::sim::report::Report;
 use crate::sim::rival::Method;
 use crate::sim::scenario::Scenario;
+use crate::yaml::fault::{Fault, Faults};
 
 /// What is played, under which policy, and what is made of it.
 #[derive(Clone, Debug, Args)]
@@ -128,17 +129,28 @@ fn played(options: &Options, simulation: &Simulation) -> Result<bool, SimulateEr
 }
 
 fn read_scenario(file: &Path, options: &Options, policy: Option<&Path>) -> Result<Scenario, LoadError> {
-    let mut draft = read_draft(&read_text(file)?, &file.display().to_string())?;
-    let beside = |named: String| file.parent().unwrap_or(Path::new("")).join(named);
-    let path = policy.map(Path::to_owned).or_else(|| draft.policy.take().map(beside));
-    let scenario = match path {
-        Some(path) => draft.under(&read_text(&path)?, &path.display().to_string())?,
-        None => {
+    let name = file.display().to_string();
+    let mut draft = read_draft(&read_text(file)?, &name)?;
+    let (path, text) = match (policy, draft.policy.take()) {
+        (Some(path), _) => (path.display().to_string(), read_text(path)?),
+        (None, Some(named)) => {
+            let path = file.parent().unwrap_or(Path::new("")).join(&named.path);
+            let text = read_text(&path).map_err(|error| match error {
+                // The path stands in the scenario: that is where to mend it.
+                LoadError::Unreadable { .. } => {
+                    let list = vec![Fault::error(named.place, "policy", error.to_string())];
+                    Faults { document: name, list }.into()
+                }
+                faulty @ LoadError::Faulty(_) => faulty,
+            })?;
+            (path.display().to_string(), text)
+        }
+        (None, None) => {
             let compiled = load(&options.sources())?.policy()?;
-            draft.under(&compiled.policy.document, &compiled.warnings.document)?
+            (compiled.warnings.document, compiled.policy.document)
         }
     };
-    Ok(scenario)
+    Ok(draft.under(&text, &path)?)
 }
 
 impl Simulation {

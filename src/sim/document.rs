@@ -6,9 +6,10 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::domain::units::Rate;
 use crate::policy::compile::compile_tree;
 use crate::sim::figures::Figure;
+use crate::sim::play::steps;
 use crate::sim::scenario::{Band, Clients, Load, Pauses, Scenario, Schedule, SignalPath, Workers};
 use crate::yaml::decode::{Field, Mapping};
-use crate::yaml::fault::{FaultLog, Faults, suggestion};
+use crate::yaml::fault::{Fault, FaultLog, Faults, suggestion};
 use crate::yaml::node::{Node, Place, Value};
 use crate::yaml::read::read;
 use crate::yaml::scalar;
@@ -17,9 +18,22 @@ use crate::yaml::scalar;
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// The policy file that the document names, relative to its own place.
-    pub policy: Option<String>,
+    pub policy: Option<PolicyFile>,
+    /// What faults call the document.
+    name: String,
+    /// Where the duration is written.
+    duration_at: Place,
     scenario: Scenario,
     sets: Vec<(String, Node)>,
+}
+
+/// A policy file, and where a scenario names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// The path as it is written.
+    pub path: String,
+    /// Where.
+    pub place: Place,
 }
 
 /// Reads a scenario; `name` is what faults call the document.
@@ -51,20 +65,37 @@ impl Draft {
         }
         let policy = compile_tree(&tree, policy, name)?.policy;
         let weights = policy.tiers.map(|_, tier| tier.weight);
-        Ok(Scenario { regulator: policy.regulator, weights, ..self.scenario })
+        let scenario = Scenario { regulator: policy.regulator, weights, ..self.scenario };
+        let steps = steps(&scenario);
+        if steps > MOST_STEPS {
+            let message = format!(
+                "this takes about {steps:.0e} steps, at most {MOST_STEPS:.0e} are played: \
+                 play a shorter time, offer less, or set a larger target"
+            );
+            return Err(Faults {
+                document: self.name,
+                list: vec![Fault::error(self.duration_at, "duration", message)],
+            });
+        }
+        Ok(scenario)
     }
 }
 
 fn decode(root: &Field<'_>, node: &Node, document: &str) -> Option<Draft> {
     let mut map = root.mapping()?;
     let mut scenario = Scenario { name: document.to_owned(), ..Scenario::default() };
+    let mut duration_at = Place::Document;
     map.set("name", &mut scenario.name, Field::text);
     map.set("seed", &mut scenario.seed, Field::integer);
     if let Some(duration) = map.required("duration") {
         let longest = |field: &Field<'_>| field.duration_within(SHORTEST, LONGEST);
         scenario.duration = longest(&duration).unwrap_or_default();
+        duration_at = duration.place().clone();
     }
-    let policy = map.field("policy").and_then(|field| field.text());
+    let policy = map.field("policy").and_then(|field| {
+        let file = |path| PolicyFile { path, place: field.place().clone() };
+        field.text().map(file)
+    });
     let sets = map.field("set").map(|field| read_sets(&field, node, document)).unwrap_or_default();
     if let Some(field) = map.field("workers") {
         read_workers(&field, &mut scenario.workers);
@@ -87,7 +118,7 @@ fn decode(root: &Field<'_>, node: &Node, document: &str) -> Option<Draft> {
         scenario.expect = read_expect(&field);
     }
     map.close();
-    Some(Draft { policy, scenario, sets })
+    Some(Draft { policy, name: document.to_owned(), duration_at, scenario, sets })
 }
 
 /// The nodes of the policy that the scenario replaces, each with a place that leads back here.
@@ -148,7 +179,7 @@ fn read_tiers(field: &Field<'_>, tiers: &mut TierMap<Load>) {
 fn read_signal(field: &Field<'_>, signal: &mut SignalPath) {
     let Some(mut map) = field.mapping() else { return };
     signal.every = map.field("every").and_then(|field| field.duration_within(SHORTEST, LONGEST));
-    map.set("delay", &mut signal.delay, |field| field.duration_within(Duration::ZERO, LONGEST));
+    map.set("delay", &mut signal.delay, |field| field.duration_within(Duration::ZERO, LATEST));
     map.set("commits_every", &mut signal.commits_every, |field| {
         field.duration_within(Duration::ZERO, LONGEST)
     });
@@ -177,7 +208,7 @@ fn read_clients(field: &Field<'_>, clients: &mut Clients) {
     map.set("obey", &mut clients.obey, share);
     map.set("hasty", &mut clients.hasty, share);
     map.set("ignore", &mut clients.ignore, share);
-    map.set("ignore_after", &mut clients.ignore_after, Field::some_duration);
+    map.set("ignore_after", &mut clients.ignore_after, |field| field.duration_within(SHORTEST, LONGEST));
     clients.attempts = map
         .field("attempts")
         .and_then(|field| field.integer_within(1, MOST_ATTEMPTS))
@@ -264,7 +295,13 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// A longer scenario than a week would be played for hours.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// Rates beyond this are slips of the pen; nothing in it would be wrong, but playing it would take hours.
+/// A reading on its way takes memory; a signal later than this is a lost one.
+const LATEST: Duration = Duration::from_secs(3_600);
+
+/// A step takes 0.1 to 0.2 microseconds: so many are some minutes.
+const MOST_STEPS: f64 = 1e9;
+
+/// Rates beyond this are slips of the pen.
 const HIGHEST_RATE: f64 = 1e8;
 
 /// Clients with more patience than this may as well have no limit; each step of it takes memory.
@@ -302,7 +339,7 @@ expect:
     #[test]
     fn a_scenario_reads_as_it_is_written() {
         let draft = read_draft(FLASH_SALE, "s.yaml").unwrap();
-        assert_eq!(draft.policy.as_deref(), Some("../../policies/default.yaml"));
+        assert_eq!(draft.policy.as_ref().unwrap().path, "../../policies/default.yaml");
         let scenario = draft.under(DEFAULT_DOCUMENT, "default.yaml").unwrap();
         assert_eq!(scenario.regulator.tiers[Tier::P2].target, Target::Depth(10_000));
         assert_eq!(scenario.regulator.tiers[Tier::P2].max_depth, 1_000_000);
@@ -341,6 +378,28 @@ expect:
         let draft = read_draft(document, "s.yaml").unwrap();
         let faults = draft.under(DEFAULT_DOCUMENT, "default.yaml").unwrap_err().to_string();
         assert!(faults.starts_with("s.yaml:2:8: tiers.p2.shed.at: "), "{faults}");
+    }
+
+    #[test]
+    fn a_path_through_a_single_value_or_a_list_is_told_with_its_own_place() {
+        for (path, key) in [("default_tier.x", "default_tier"), ("rules.0.tier", "rules")] {
+            let draft = read_draft(&format!("duration: 1s\nset: {{ {path}: p0 }}\n"), "s.yaml").unwrap();
+            let faults = draft.under(DEFAULT_DOCUMENT, "default.yaml").unwrap_err().to_string();
+            assert!(faults.starts_with(&format!("s.yaml:2:8: {key}: expects ")), "{faults}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_played_for_hours_is_refused_with_what_to_do() {
+        let heavy =
+            "duration: 1h\nset: { tiers.p2.target: { depth: 1 } }\ntiers: { p2: { offered: 100000000 } }\n";
+        let faults =
+            read_draft(heavy, "s.yaml").unwrap().under(DEFAULT_DOCUMENT, "p").unwrap_err().to_string();
+        assert!(faults.starts_with("s.yaml:1:1: duration: this takes about 4e11 steps"), "{faults}");
+        let chance = "duration: 1h\nworkers: { rate: 1000000, service: random }\n";
+        assert!(read_draft(chance, "s.yaml").unwrap().under(DEFAULT_DOCUMENT, "p").is_err());
+        let million = "duration: 1h\ntiers: { p2: { offered: 1000000 } }\nworkers: { rate: 1000000 }\n";
+        assert!(read_draft(million, "s.yaml").unwrap().under(DEFAULT_DOCUMENT, "p").is_ok());
     }
 
     #[test]

@@ -78,13 +78,13 @@ impl Figures {
             Figure::PeakDepth => slices.iter().map(|slice| slice.deepest).max().map(|most| most as f64),
             Figure::PeakDepthRatio => Some(most(slices.iter().map(|slice| slice.deepest_ratio))),
             Figure::Utilisation => utilisation(slices),
-            Figure::SecondsOver => Some(seconds_over(slices, seconds)),
+            Figure::SecondsOver => Some(sum(|slice| slice.millis_over) / 1e3),
             Figure::SettledError => settled_error(slices),
             Figure::Admitted => Some(admitted),
             Figure::Refused => Some(sum(Slice::refused)),
             Figure::AdmittedShare => share(admitted, offered),
             Figure::RequestsPerJob => share(requests, offered),
-            Figure::ReturnPeak => Some(return_peak(slices, seconds)),
+            Figure::ReturnPeak => Some(most(slices.iter().map(|slice| slice.return_peak))),
             Figure::WaitP50 => wait(0.50),
             Figure::WaitP99 => wait(0.99),
             Figure::LastRefusal => Some(end_of_last(slices, seconds, |slice| slice.refused() > 0)),
@@ -117,10 +117,6 @@ fn utilisation(slices: &[Slice]) -> Option<f64> {
     share(drained, drained + unused)
 }
 
-fn seconds_over(slices: &[Slice], seconds: f64) -> f64 {
-    slices.iter().filter(|slice| slice.deepest_ratio > OVER).count() as f64 * seconds
-}
-
 fn settled_error(slices: &[Slice]) -> Option<f64> {
     let tail = slices.get(slices.len() * 9 / 10..).unwrap_or_default();
     let ratios: Vec<f64> = tail
@@ -131,22 +127,6 @@ fn settled_error(slices: &[Slice]) -> Option<f64> {
     share(ratios.iter().sum(), ratios.len() as f64).map(|mean| (mean - 1.0).abs())
 }
 
-/// Over windows of a second that begin at any slice.
-fn return_peak(slices: &[Slice], seconds: f64) -> f64 {
-    let window = ((1.0 / seconds).round() as usize).max(1);
-    let (mut returned, mut capacity, mut peak) = (0.0, 0.0, 0.0_f64);
-    let left = std::iter::repeat_n(None, window).chain(slices.iter().map(Some));
-    for (slice, left) in slices.iter().zip(left) {
-        returned += slice.returned as f64 - left.map_or(0.0, |slice| slice.returned as f64);
-        capacity += slice.capacity - left.map_or(0.0, |slice| slice.capacity);
-        // Differences of sums leave dust: workers that do less than this do nothing.
-        if capacity > 1e-6 {
-            peak = peak.max(returned / capacity);
-        }
-    }
-    peak
-}
-
 fn end_of_last(slices: &[Slice], seconds: f64, holds: impl Fn(&Slice) -> bool) -> f64 {
     slices.iter().rposition(holds).map_or(0.0, |last| (last + 1) as f64 * seconds)
 }
@@ -155,6 +135,3 @@ fn finished(slices: &[Slice], seconds: f64, outside: impl Fn(&Slice) -> u64) -> 
     let all_in = slices.last().is_none_or(|last| outside(last) == 0);
     all_in.then(|| end_of_last(slices, seconds, |slice| outside(slice) > 0))
 }
-
-/// Times the target from which on the depth counts as over it.
-const OVER: f64 = 1.1;

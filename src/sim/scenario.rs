@@ -174,6 +174,18 @@ impl Schedule {
         self.0.iter().map(|(_, value)| *value).fold(0.0, f64::max)
     }
 
+    /// The sum over time until then.
+    pub fn total(&self, until: Duration) -> f64 {
+        let ends = self.0.iter().skip(1).map(|(next, _)| *next).chain(std::iter::once(until));
+        let spans = self.0.iter().zip(ends);
+        spans.map(|((from, value), end)| value * end.min(until).saturating_sub(*from).as_secs_f64()).sum()
+    }
+
+    /// The first value that is more than zero; zero if none is.
+    pub fn first(&self) -> f64 {
+        self.0.iter().map(|(_, value)| *value).find(|value| *value > 0.0).unwrap_or(0.0)
+    }
+
     /// Whether it is zero all the time.
     pub fn is_zero(&self) -> bool {
         self.highest() == 0.0
@@ -194,6 +206,8 @@ mod tests {
         let values = [0, 9, 10, 19, 20, 1000].map(|second| schedule.at(seconds(second)));
         assert_eq!(values, [0.0, 0.0, 5.0, 5.0, 7.0, 7.0]);
         assert_eq!(schedule.highest(), 7.0);
+        assert_eq!(schedule.first(), 5.0);
+        assert_eq!([5, 15, 30].map(|second| schedule.total(seconds(second))), [0.0, 25.0, 120.0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::sim::report::Report;
 
 fn holds(document: &str, name: &str) {
     let draft = read_draft(document, name).unwrap();
-    assert_eq!(draft.policy.as_deref(), Some("../../policies/default.yaml"));
+    assert_eq!(draft.policy.as_ref().unwrap().path, "../../policies/default.yaml");
     let scenario = draft.under(DEFAULT_DOCUMENT, "policies/default.yaml").unwrap();
     assert!(!scenario.expect.is_empty(), "{name} expects nothing");
     let report = Report::new(&scenario, &play(&scenario, LawName::Tidegate));

@@ -17,6 +17,8 @@ pub struct SignalLine {
     next_reading: Moment,
     next_commit: Moment,
     under_way: VecDeque<(Moment, TierMap<Reading>)>,
+    /// Times in which nothing arrives, in order and apart from each other.
+    lost: Vec<(Duration, Duration)>,
 }
 
 impl SignalLine {
@@ -28,6 +30,7 @@ impl SignalLine {
             next_reading: Moment::ORIGIN,
             next_commit: Moment::ORIGIN,
             under_way: VecDeque::new(),
+            lost: joined(&path.lost),
         }
     }
 
@@ -49,7 +52,8 @@ impl SignalLine {
         let mut newest = None;
         while let Some((due, readings)) = self.under_way.front().filter(|(due, _)| *due <= now) {
             let since_start = due.since(Moment::ORIGIN);
-            let lost = self.path.lost.iter().any(|(from, until)| (*from..*until).contains(&since_start));
+            let ended = self.lost.partition_point(|(_, until)| *until <= since_start);
+            let lost = self.lost.get(ended).is_some_and(|(from, _)| *from <= since_start);
             newest = if lost { newest } else { Some(*readings) };
             self.under_way.pop_front();
         }
@@ -59,5 +63,83 @@ impl SignalLine {
     /// What was under way to a gateway that is gone never arrives.
     pub fn restart(&mut self) {
         self.under_way.clear();
+    }
+}
+
+/// Spans in order, those that overlap as one.
+fn joined(spans: &[(Duration, Duration)]) -> Vec<(Duration, Duration)> {
+    let mut sorted = spans.to_vec();
+    sorted.sort_unstable();
+    let mut joined: Vec<(Duration, Duration)> = Vec::new();
+    for (from, until) in sorted {
+        match joined.last_mut() {
+            Some((_, last)) if from <= *last => *last = until.max(*last),
+            _ => joined.push((from, until)),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tier::Tier;
+
+    const fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// The seconds, out of the first so many, at which a reading arrived, and the second at which it was taken.
+    fn arrivals(path: &SignalPath, count: u64) -> Vec<(u64, u64)> {
+        let mut line = SignalLine::new(path, seconds(1));
+        let mut queues = TierMap::from_fn(|_| PlantQueue::new(0, Duration::ZERO, None));
+        let whole = |moment: Moment| moment.since(Moment::ORIGIN).as_secs();
+        let mut seen = Vec::new();
+        for second in 0..count {
+            let now = Moment::after_origin(seconds(second));
+            line.read(&mut queues, now);
+            seen.extend(line.arrived(now).map(|readings| (second, whole(readings[Tier::P0].taken))));
+        }
+        seen
+    }
+
+    #[test]
+    fn a_late_reading_arrives_late_and_tells_when_it_was_taken() {
+        let path = SignalPath { delay: seconds(2), ..SignalPath::default() };
+        assert_eq!(arrivals(&path, 5), [(2, 0), (3, 1), (4, 2)]);
+    }
+
+    #[test]
+    fn readings_are_taken_at_their_own_pace() {
+        let path = SignalPath { every: Some(seconds(3)), ..SignalPath::default() };
+        assert_eq!(arrivals(&path, 8), [(0, 0), (3, 3), (6, 6)]);
+    }
+
+    #[test]
+    fn what_arrives_in_a_lost_time_never_does_however_the_times_overlap() {
+        let spans = [(5, 9), (2, 3), (4, 6), (8, 9), (20, 30)];
+        let lost = spans.map(|(from, until)| (seconds(from), seconds(until))).to_vec();
+        let path = SignalPath { lost, ..SignalPath::default() };
+        let seen: Vec<u64> = arrivals(&path, 11).into_iter().map(|(second, _)| second).collect();
+        assert_eq!(seen, [0, 1, 3, 9, 10]);
+    }
+
+    #[test]
+    fn consumption_shows_at_commits_and_what_was_under_way_dies_with_the_gateway() {
+        let path = SignalPath { commits_every: seconds(5), delay: seconds(1), ..SignalPath::default() };
+        let mut line = SignalLine::new(&path, seconds(1));
+        let mut queues = TierMap::from_fn(|_| PlantQueue::new(100, Duration::ZERO, None));
+        let mut shown = Vec::new();
+        for second in 0..8 {
+            let now = Moment::after_origin(seconds(second));
+            queues[Tier::P1].take(10, 0.0, now);
+            line.read(&mut queues, now);
+            if second == 6 {
+                line.restart();
+            }
+            shown.push(line.arrived(now).map(|readings| readings[Tier::P1].backlog.waiting));
+        }
+        let all = [None, Some(90), Some(90), Some(90), Some(90), Some(90), None, None];
+        assert_eq!(shown, all);
     }
 }

@@ -44,6 +44,10 @@ pub struct Slice {
     pub deepest: u64,
     /// Highest depth over the target that holds for it: with a delay the largest target of the last delay.
     pub deepest_ratio: f64,
+    /// Milliseconds that began above 1.1 times that target.
+    pub millis_over: u64,
+    /// Most returns of any second that ends in this slice, over what the workers could do in it.
+    pub return_peak: f64,
     /// The law's target, in jobs.
     pub target: f64,
     /// The admission rate set, in jobs per second; unlimited where it is infinite.
