@@ -73,12 +73,14 @@ impl Law {
             }
             LawName::Rival(method) => {
                 let rival = |tier: Tier| {
-                    let highest = scenario.tiers[tier].offered.highest();
+                    let load = &scenario.tiers[tier];
+                    let workers = load.drain.as_ref().unwrap_or(&scenario.workers.rate);
                     Rival::new(
                         method,
                         scenario.regulator.tiers[tier],
                         scenario.regulator.controller,
-                        highest,
+                        load.offered.highest(),
+                        workers.first(),
                         now,
                     )
                 };

@@ -1,7 +1,10 @@
 //! Other laws to compare with, each in its usual form: it sees the depth that readings show and sets a rate.
 //!
 //! They know no drain, no model, no window and no ledger: a token bucket with a second of burst stands at the door, and
-//! every refusal tells the same time to return.
+//! every refusal tells the same time to return. What is compared is the law alone: `max_depth`, `shed` and `yields`, which
+//! would bound any of them, do not stand behind them. Their rate is bounded by `rate.min` and by `rate.max`, which is the
+//! highest rate offered where the policy names none; at that they let everybody in. They begin so, but for [`Method::Aiad`].
+//! Under a target that is a delay they hold its `at_most`: they measure no drain to multiply it with.
 
 use std::time::Duration;
 
@@ -21,7 +24,9 @@ pub enum Method {
     OnOff,
     /// Additive increase, multiplicative decrease: each second 1 % of the highest rate more, or half.
     Aimd,
-    /// Additive both ways: every 10 s 2.5 % of the recent rate more, or 5 % less.
+    /// Additive both ways: every 10 s 2.5 % of the recent rate more, or 5 % less, where the recent rate is what was let in
+    /// since the step before. Steps so small take seven minutes to come down tenfold: it begins at the first rate of the
+    /// workers, as by an operator who has measured them, or it would show nothing but how it begins.
     Aiad,
     /// The textbook's PID on the depth, with the policy's gains, at every control step.
     Pid,
@@ -77,22 +82,24 @@ pub struct Rival {
 }
 
 impl Rival {
-    /// Before an empty queue, open as far as it goes.
+    /// Before an empty queue. `highest_offered` and what the workers do at first, `workers`, in jobs per second.
     pub fn new(
         method: Method,
         settings: TierSettings,
         controller: ControllerSettings,
         highest_offered: f64,
+        workers: f64,
         now: Moment,
     ) -> Rival {
         let highest = settings.rate.max.map_or(highest_offered, Rate::jobs_per_second);
+        let rate = if method == Method::Aiad && workers > 0.0 { workers.min(highest) } else { highest };
         Rival {
             method,
             settings,
             controller,
             highest,
-            rate: highest,
-            bucket: TokenBucket::full(Rate::saturating(highest), highest, now),
+            rate,
+            bucket: TokenBucket::full(Rate::saturating(rate), rate, now),
             depth: 0.0,
             error: None,
             integral: 0.0,
@@ -105,10 +112,12 @@ impl Rival {
     /// Decides one request.
     pub fn decide(&mut self, cost: Cost, now: Moment) -> Answer {
         self.bucket.refill(now);
-        if !self.bucket.holds(cost) {
+        // Open as far as it goes is open: chance and returns may bring more in a second than is ever offered on average.
+        let open = self.rate >= self.highest && self.settings.rate.max.is_none();
+        if !open && !self.bucket.holds(cost) {
             return Answer::Throttled(RETRY_AFTER);
         }
-        self.bucket.take(cost);
+        self.bucket.take_what_is_there(cost);
         self.admitted += u64::from(cost.count());
         Answer::Admitted
     }
@@ -175,3 +184,107 @@ impl Method {
 
 /// What every refusal of a rival tells.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::settings::Target;
+    use crate::domain::backlog::Backlog;
+    use crate::domain::tier::Tier;
+    use crate::policy::Policy;
+
+    const TARGET: u64 = 1_000;
+    const HIGHEST: f64 = 10_000.0;
+    const WORKERS: f64 = 400.0;
+
+    /// The rate after each of so many seconds: `depth` says what is read at a second, `used` what is let in during each.
+    fn rates(method: Method, seconds: u64, depth: fn(u64) -> u64, used: u32) -> Vec<f64> {
+        let law = Policy::default().regulator;
+        let settings = TierSettings { target: Target::Depth(TARGET), ..law.tiers[Tier::P2] };
+        let mut rival = Rival::new(method, settings, law.controller, HIGHEST, WORKERS, Moment::ORIGIN);
+        let mut rates = Vec::new();
+        for tenth in 0..seconds * 10 {
+            let now = Moment::from_nanos(tenth * 100_000_000);
+            let backlog = Backlog { waiting: depth(tenth / 10), ..Backlog::default() };
+            let setting = rival.tick(Some(Reading { backlog, taken: now, ..Reading::default() }), now);
+            if tenth % 10 == 9 {
+                rates.push(setting.rate);
+            }
+            rival.admitted += u64::from(used) * u64::from(tenth % 10 == 0);
+        }
+        rates
+    }
+
+    fn near(found: &[f64], expected: &[f64]) {
+        let close = |(one, other): (&f64, &f64)| (one - other).abs() <= 1e-6 * other.abs().max(1.0);
+        assert!(
+            found.len() == expected.len() && found.iter().zip(expected).all(close),
+            "{found:?} {expected:?}"
+        );
+    }
+
+    #[test]
+    fn on_off_is_open_below_the_target_and_shut_from_it_on() {
+        let depth = |second| [999, 1_000, 1_001, 0][second as usize];
+        near(&rates(Method::OnOff, 4, depth, 0), &[HIGHEST, 0.0, 0.0, HIGHEST]);
+    }
+
+    #[test]
+    fn aimd_halves_above_the_target_and_adds_a_hundredth_of_the_highest_rate_below() {
+        let depth = |second| if second < 4 { 2_000 } else { 500 };
+        near(&rates(Method::Aimd, 7, depth, 0), &[1e4, 5e3, 2.5e3, 1_250.0, 1_350.0, 1_450.0, 1_550.0]);
+    }
+
+    #[test]
+    fn aiad_begins_at_the_workers_rate_and_moves_by_shares_of_what_was_let_in() {
+        let depth = |second| if second < 20 { 500 } else { 2_000 };
+        let found = rates(Method::Aiad, 41, depth, 200);
+        let found: Vec<f64> = found.into_iter().step_by(10).collect();
+        near(&found, &[400.0, 405.0, 200.0 - 10.0, 180.0 + 0.0, 170.0 + 0.0]);
+    }
+
+    #[test]
+    fn the_articles_law_is_the_highest_rate_less_half_the_error_and_a_tenth_of_its_change() {
+        let depth = |second| if second < 8 { 3_000 } else { 4_000 };
+        let found = rates(Method::Article, 11, depth, 0);
+        // At 5 s the first error has no change yet; at 10 s it has grown by a thousand.
+        near(&[found[4], found[5], found[10]], &[HIGHEST, HIGHEST - 1_000.0, HIGHEST - 1_500.0 - 100.0]);
+    }
+
+    #[test]
+    fn pid_is_the_textbooks_with_an_integral_within_its_bounds() {
+        let found = rates(Method::Pid, 3, |_| 900, 0);
+        // Gains 1/s and 0.05/s2: 100 jobs below give 100/s, and 5/s more with every second.
+        let at_most = [100.0 + 4.5, 100.0 + 9.5, 100.0 + 14.5];
+        near(&found, &at_most);
+        near(&rates(Method::Pid, 2, |_| 100_000, 0), &[1.0, 1.0]);
+    }
+
+    #[test]
+    fn who_is_open_refuses_nobody_unless_the_policy_bounds_the_rate() {
+        let law = Policy::default().regulator;
+        let mut settings = law.tiers[Tier::P2];
+        let admitted = |settings: TierSettings| {
+            let mut rival = Rival::new(Method::OnOff, settings, law.controller, 10.0, 10.0, Moment::ORIGIN);
+            let one = Cost::jobs(1).unwrap();
+            (0..100).filter(|_| rival.decide(one, Moment::ORIGIN) == Answer::Admitted).count()
+        };
+        assert_eq!(admitted(settings), 100);
+        settings.rate.max = Rate::per_second(10.0);
+        assert_eq!(admitted(settings), 10);
+    }
+
+    #[test]
+    fn a_delay_is_held_at_its_upper_bound_and_every_refusal_tells_the_same() {
+        let law = Policy::default().regulator;
+        let target = Target::Delay { delay: Duration::from_secs(60), at_least: 10, at_most: 800 };
+        let settings = TierSettings { target, ..law.tiers[Tier::P2] };
+        let mut rival = Rival::new(Method::OnOff, settings, law.controller, 1.0, 0.0, Moment::ORIGIN);
+        let backlog = Backlog { waiting: 800, ..Backlog::default() };
+        let later = Moment::from_nanos(1_000_000_000);
+        assert_eq!(rival.tick(Some(Reading { backlog, ..Reading::default() }), later).target, 800.0);
+        let one = Cost::jobs(1).unwrap();
+        assert_eq!(rival.decide(one, later), Answer::Admitted, "the one token that every bucket keeps");
+        assert_eq!(rival.decide(one, later), Answer::Throttled(RETRY_AFTER));
+    }
+}
