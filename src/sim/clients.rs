@@ -63,7 +63,8 @@ impl Outside {
             (0..attempts.unwrap_or(1)).map(move |requests| Client { manner, requests })
         });
         let kinds: Vec<Client> = kinds.collect();
-        let way_back = (longest.max(behaviour.ignore_after).as_millis() as u64).saturating_add(1_000).min(end);
+        let way_back =
+            (longest.max(behaviour.ignore_after).as_millis() as u64).saturating_add(1_000).min(end);
         Outside {
             behaviour,
             chance: Chance::from_seed(seed),

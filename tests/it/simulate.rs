@@ -115,10 +115,58 @@ async fn the_policy_is_the_one_given_the_one_named_or_the_configured_one() {
     assert!(near(peak(&["--policy", "given.yaml"]).await, 300));
 }
 
+/// The contract's own example, under a policy that keeps workers busy without a signal: while it is lost the default one shuts
+/// bulk, and bounds compare with all that was stored since, which 120 s at 10,000/s bring over every threshold it has.
+const CONTRACT: &str = "\
+name: flash sale
+seed: 1
+duration: 400s
+policy: ../../policies/default.yaml            # and/or `set: { \"tiers.p2.target\": { depth: 10000 } }`
+set: { \"tiers.p2\": { target: { depth: 10000 }, max_depth: 10000000, on_stale: hold } }
+workers: { rate: [[0s, 10000]], noise: 0.0 }   # shared by the tiers in proportion to the policy, work-conserving
+tiers:
+  p2: { offered: [[0s, 1000], [60s, 100000], [240s, 5000]] }      # jobs/s from that moment; also `drain: [[0s, 10000]]`
+signal: { every: 100ms, delay: 0s, commits_every: 0s, lost: [[100s, 220s]] }
+clients: { obey: 1.0 }                         # share of refused clients that come back when told; 0 = nobody returns
+expect:
+  p2: { peak_depth_ratio: { at_most: 1.05 }, utilisation: { at_least: 0.99 } }
+";
+
+#[tokio::test]
+async fn the_contracts_example_and_those_of_the_documentation_are_played_as_they_stand() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    for directory in ["a/b", "policies"] {
+        std::fs::create_dir_all(place(directory)).unwrap();
+    }
+    std::fs::copy(top.join("policies/default.yaml"), place("policies/default.yaml")).unwrap();
+    std::fs::write(place("a/b/contract.yaml"), CONTRACT).unwrap();
+    let played = tidegate(folder.path(), &["simulate", "--scenario", "a/b/contract.yaml"], &[]).await;
+    played.says(0, &["flash sale", "passed"]);
+    let text = std::fs::read_to_string(top.join("docs/SIMULATE.md")).unwrap();
+    let examples: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let indent = example.len() - example.trim_start_matches(' ').len();
+        let lines = example.lines().map(|line| line.get(indent..).unwrap_or_default());
+        std::fs::write(place("scenario.yaml"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        simulate_in(folder.path(), &[]).await.says(0, &["tomorrow", "passed"]);
+    }
+}
+
 #[tokio::test]
 async fn bad_files_and_bad_usage_end_with_2_and_say_where() {
     let cases: &[(&str, &[&str])] = &[
-        ("", &["scenario.yaml", "`duration` is missing"]),
+        ("", &["scenario.yaml:1:1: the key `duration` is missing"]),
+        ("duration: 1s\nsignal: { delay: 2h }\n", &["scenario.yaml:2:18: signal.delay"]),
+        ("duration: 1s\nclients: { ignore_after: 0s }\n", &["scenario.yaml:2:26: clients.ignore_after"]),
+        (
+            "duration: 7d\nset: { \"tiers.p2.target\": { depth: 1 } }\ntiers: { p2: { offered: 100000000 } }\n",
+            &["scenario.yaml:1:1: duration: this takes about 6e13 steps"],
+        ),
+        ("duration: 1s\nset: { default_tier.x: 5 }\n", &["scenario.yaml:2:8: default_tier"]),
         ("duration: soon\n", &["scenario.yaml:1:11: duration", "soon"]),
         ("duration: 8d\n", &["scenario.yaml:1:11: duration"]),
         ("duration: 1s\nseed: -1\n", &["scenario.yaml:2:7: seed"]),
@@ -144,7 +192,7 @@ async fn bad_files_and_bad_usage_end_with_2_and_say_where() {
             "duration: 1s\nexpect: { p2: { refused: { atmost: 1 } } }\n",
             &["expect.p2.refused.atmost", "at_most"],
         ),
-        ("duration: 1s\npolicy: nowhere.yaml\n", &["nowhere.yaml"]),
+        ("duration: 1s\npolicy: nowhere.yaml\n", &["scenario.yaml:2:1: policy: nowhere.yaml: No such"]),
         ("duration: 1s\nset: { \"tiers.p2.shed.at\": lots }\n", &["scenario.yaml:2:8", "tiers.p2.shed.at"]),
         ("duration: 1s\nset: { \"tiers.p2.trget\": 5 }\n", &["tiers.p2.trget", "did you mean `target`?"]),
         ("duration: 1s\nset: { \"tiers..target\": 5 }\n", &["expects a key of the policy"]),
@@ -156,6 +204,9 @@ async fn bad_files_and_bad_usage_end_with_2_and_say_where() {
         simulate(document, &[]).await.says(2, words);
     }
     let nowhere = tempfile::tempdir().unwrap();
+    std::fs::write(nowhere.path().join("scenario.yaml"), b"duration: 1s\nname: \xc3\xa9\xff\n").unwrap();
+    simulate_in(nowhere.path(), &[]).await.says(2, &["scenario.yaml:2:8: not text"]);
+    std::fs::remove_file(nowhere.path().join("scenario.yaml")).unwrap();
     simulate_in(nowhere.path(), &[]).await.says(2, &["scenario.yaml"]);
     simulate(SMALL, &["--policy", "nowhere.yaml"]).await.says(2, &["nowhere.yaml"]);
     simulate(SMALL, &["--against", "hope"]).await.says(2, &["hope", "on-off", "article"]);
