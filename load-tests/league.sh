@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 scenarios=(load-tests/sim/*.yaml)
 # Pictures of these; `tidegate simulate --plot` draws any other.
-drawn=(load-tests/sim/{flash-sale,drain-falls,signal-lost,three-tiers,retry-storm}.yaml load-tests/sim/tuning/*.yaml)
+drawn=(load-tests/sim/{flash-sale,drain-falls,signal-lost-hold,bulk-flood,retry-storm}.yaml load-tests/sim/tuning/*.yaml)
 
 target/release/tidegate simulate --scenario "${scenarios[@]}" --league docs/control/league.md
 target/release/tidegate simulate --scenario "${drawn[@]}" --plot docs/control >/dev/null

@@ -312,7 +312,7 @@ const PACED_FROM: f64 = 0.5;
 
 /// Share of the workers' rate given to promised returns: fresh arrivals find room in the rest. Less makes everybody wait
 /// for workers that idle, more brings returns that find no room (0.85, 0.90 and 0.95 were played).
-const SPARE_SHARE: f64 = 0.90;
+const SPARE_SHARE: f64 = 0.95;
 
 /// As long as no busy queue showed what the workers can do, promises count on the target being worked off in so many
 /// seconds: a trickle that they took with ease says nothing.
