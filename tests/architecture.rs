@@ -441,13 +441,13 @@ fn expect(rule: Rule, file: &str, text: &str, line: usize) {
 #[test]
 fn every_shipped_scenario_is_played_by_a_test() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let played = std::fs::read_to_string(top.join("src/sim/shipped.rs")).unwrap();
+    let played = std::fs::read_to_string(top.join("src/sim/tests/shipped.rs")).unwrap();
     let mut scenarios = 0;
     for entry in std::fs::read_dir(top.join("load-tests/sim")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".yaml") {
             scenarios += 1;
-            assert!(played.contains(&format!("\"{name}\",")), "{name} is not in src/sim/shipped.rs");
+            assert!(played.contains(&format!("\"{name}\",")), "{name} is not in src/sim/tests/shipped.rs");
         }
     }
     assert!(scenarios >= 14, "{scenarios} scenarios");

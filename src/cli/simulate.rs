@@ -13,12 +13,12 @@ use crate::cli::{BAD_USAGE, Options};
 use crate::clock::Clock;
 use crate::config::load::{LoadError, load, read_text};
 use crate::sim::document::read_draft;
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
+use crate::sim::laws::rival::Method;
 use crate::sim::league::league;
 use crate::sim::play::play;
 use crate::sim::plot::plot;
 use crate::sim::report::Report;
-use crate::sim::rival::Method;
 use crate::sim::scenario::Scenario;
 use crate::yaml::fault::{Fault, Faults};
 

@@ -57,9 +57,9 @@ mod tests {
 
     use super::*;
     use crate::domain::tier::Tier;
-    use crate::sim::law::LawName;
+    use crate::sim::laws::LawName;
+    use crate::sim::laws::rival::Method;
     use crate::sim::play::play;
-    use crate::sim::rival::Method;
     use crate::sim::scenario::{Scenario, Schedule, Workers};
 
     #[test]

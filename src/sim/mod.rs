@@ -5,27 +5,27 @@
 //! refused come back or do not. What happened is a [`Trace`](trace::Trace), its [`Figures`](figures::Figures) are held
 //! against the bands of the [`Scenario`](scenario::Scenario).
 //!
+//! | | |
+//! |---|---|
+//! | [`document`], [`scenario`] | what is played, and the YAML it is read from |
+//! | [`plant`] | arrivals, queues, workers, signal, clients |
+//! | [`laws`] | the gateway's own law, and five to compare with |
+//! | [`play`] | the clock: what happens in each millisecond |
+//! | [`trace`], [`figures`] | what happened, and what is measured of it |
+//! | [`report`], [`league`], [`plot`] | what is said and drawn of it |
+//!
 //! [`Regulator`]: crate::regulator::Regulator
 
-pub mod arrivals;
-#[cfg(test)]
-mod bands;
-pub mod clients;
 pub mod document;
 pub mod figures;
-pub mod law;
+pub mod laws;
 pub mod league;
+pub mod plant;
 pub mod play;
 pub mod plot;
-pub mod queue;
 mod recorder;
 pub mod report;
-pub mod rival;
 pub mod scenario;
 #[cfg(test)]
-mod shipped;
-pub mod signal;
-#[cfg(test)]
-mod storms;
+mod tests;
 pub mod trace;
-pub mod workers;

@@ -6,17 +6,18 @@ use crate::control::settings::Target;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
 use crate::domain::units::Cost;
-use crate::sim::arrivals::Arrivals;
-use crate::sim::clients::{Client, Outside};
 use crate::sim::figures::Figures;
-use crate::sim::law::{Answer, Law, LawName};
-use crate::sim::queue::PlantQueue;
+use crate::sim::laws::answer::Answer;
+use crate::sim::laws::rival::RETRY_AFTER;
+use crate::sim::laws::{Law, LawName};
+use crate::sim::plant::arrivals::Arrivals;
+use crate::sim::plant::clients::{Client, Outside};
+use crate::sim::plant::queue::PlantQueue;
+use crate::sim::plant::signal::SignalLine;
+use crate::sim::plant::workers::Workforce;
 use crate::sim::recorder::Recorder;
-use crate::sim::rival::RETRY_AFTER;
 use crate::sim::scenario::{Load, Scenario, Schedule};
-use crate::sim::signal::SignalLine;
 use crate::sim::trace::Trace;
-use crate::sim::workers::Workforce;
 
 /// What came of a scenario under one law.
 #[derive(Clone, Debug, PartialEq)]
@@ -307,7 +308,7 @@ const SMALLEST_PARTS: f64 = 1_000.0;
 mod tests {
     use super::*;
     use crate::sim::figures::Figure;
-    use crate::sim::rival::Method;
+    use crate::sim::laws::rival::Method;
     use crate::sim::scenario::Workers;
 
     fn sale() -> Scenario {

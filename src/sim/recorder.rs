@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::control::settings::Target;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
-use crate::sim::clients::Outside;
-use crate::sim::law::Setting;
-use crate::sim::queue::PlantQueue;
+use crate::sim::laws::answer::Setting;
+use crate::sim::plant::clients::Outside;
+use crate::sim::plant::queue::PlantQueue;
+use crate::sim::plant::workers::{Worked, Workforce};
 use crate::sim::scenario::Scenario;
 use crate::sim::trace::{Slice, Trace};
-use crate::sim::workers::{Worked, Workforce};
 
 /// The slice of each tier that is being written, and those before.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::tier::TierMap;
 use crate::sim::figures::{Figure, Figures};
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
 use crate::sim::play::Played;
 use crate::sim::scenario::{Band, Scenario};
 

@@ -1,7 +1,7 @@
 //! The course of one tier as four charts: its depth, the rates, the requests, the times to return.
 
 use crate::domain::tier::Tier;
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
 use crate::sim::plot::chart::{Chart, Layer, Shape};
 use crate::sim::plot::flow::{Flow, Grain, Seconds};
 use crate::sim::plot::range::{Range, UNLIMITED};

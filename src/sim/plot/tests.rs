@@ -10,9 +10,9 @@ use crate::domain::tier::TierMap;
 use crate::policy::DEFAULT_DOCUMENT;
 use crate::sim::document::read_draft;
 use crate::sim::figures::Figures;
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
+use crate::sim::laws::rival::Method;
 use crate::sim::play::play;
-use crate::sim::rival::Method;
 use crate::sim::trace::{Slice, Told, Trace};
 
 /// Real courses: a file's name, the law, the scenario.

@@ -15,7 +15,7 @@ use crate::domain::backlog::Reading;
 use crate::domain::time::Moment;
 use crate::domain::units::{Cost, Rate};
 use crate::regulator::settings::TierSettings;
-use crate::sim::law::{Answer, Setting};
+use crate::sim::laws::answer::{Answer, Setting};
 
 /// How a rival sets its rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Method {
 }
 
 /// What every refusal of a rival tells.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use crate::control::settings::Target;
 use crate::domain::tier::Tier;
 use crate::regulator::settings::OnStale;
 use crate::sim::figures::{Figure, Figures};
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
 use crate::sim::play::play;
 use crate::sim::scenario::{Pauses, Scenario, Schedule, Workers};
 
@@ -65,7 +65,7 @@ fn holds(name: &str, scenario: &Scenario, peak_at_most: f64, used_at_least: f64)
     figures
 }
 
-/// The bands of issue and contract, each load with its own: name, scenario, peak, use.
+/// The bands of the law, each load with its own: name, scenario, peak, use.
 fn loads(drain: f64) -> Vec<(&'static str, Scenario, f64, f64)> {
     let noisy = {
         let mut scenario = overload(100, drain);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::control::settings::Target;
 use crate::domain::tier::Tier;
 use crate::sim::figures::Figure;
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
 use crate::sim::play::{Played, play};
 use crate::sim::scenario::{Clients, Scenario, Schedule, Workers};
 

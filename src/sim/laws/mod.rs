@@ -1,6 +1,7 @@
 //! The law that is played: the gateway's own, or one to compare it with.
 
-use std::time::Duration;
+pub mod answer;
+pub mod rival;
 
 use crate::admission::decision::{Decision, Reason};
 use crate::domain::backlog::Reading;
@@ -9,7 +10,8 @@ use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 use crate::regulator::Regulator;
 use crate::regulator::report::{Signal, TickReport};
-use crate::sim::rival::{Method, Rival};
+use crate::sim::laws::answer::{Answer, Setting};
+use crate::sim::laws::rival::{Method, Rival};
 use crate::sim::scenario::Scenario;
 
 /// Which law is played.
@@ -38,30 +40,6 @@ pub enum Law {
     Tidegate(Box<Regulator>),
     /// One rival for each tier.
     Rivals(Box<TierMap<Rival>>),
-}
-
-/// The answer to a request.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Answer {
-    /// Come in.
-    Admitted,
-    /// Refused by rate, window or bound; come back after this.
-    Throttled(Duration),
-    /// Refused by a threshold, a higher tier or a lost signal; come back after this.
-    Shed(Duration),
-}
-
-/// What a control step set.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Setting {
-    /// The depth to hold, in jobs.
-    pub target: f64,
-    /// The admission rate in jobs per second; infinite is no limit.
-    pub rate: f64,
-    /// The drain as the law estimates it, in jobs per second.
-    pub drain: f64,
-    /// Whether it had to do without a signal.
-    pub blind: bool,
 }
 
 impl Law {

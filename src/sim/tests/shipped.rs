@@ -2,7 +2,7 @@
 
 use crate::policy::DEFAULT_DOCUMENT;
 use crate::sim::document::read_draft;
-use crate::sim::law::LawName;
+use crate::sim::laws::LawName;
 use crate::sim::play::play;
 use crate::sim::report::Report;
 
@@ -22,7 +22,7 @@ macro_rules! shipped {
         $(
             #[test]
             fn $test() {
-                holds(include_str!(concat!("../../load-tests/sim/", $file)), $file);
+                holds(include_str!(concat!("../../../load-tests/sim/", $file)), $file);
             }
         )*
     };

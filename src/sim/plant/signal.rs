@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::backlog::Reading;
 use crate::domain::tier::TierMap;
 use crate::domain::time::Moment;
-use crate::sim::queue::PlantQueue;
+use crate::sim::plant::queue::PlantQueue;
 use crate::sim::scenario::SignalPath;
 
 /// Readings on their way.

@@ -6,8 +6,8 @@ use crate::domain::chance::Chance;
 use crate::domain::fair::FairShare;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
-use crate::sim::arrivals::exponential;
-use crate::sim::queue::PlantQueue;
+use crate::sim::plant::arrivals::exponential;
+use crate::sim::plant::queue::PlantQueue;
 use crate::sim::scenario::{Load, Scenario, Workers};
 
 /// All workers of the plant: a common pool, and for tiers with a drain of their own one each.
