@@ -1,121 +1,20 @@
 //! The explanation of one request: every check in the gateway's order, made by the parts that the gateway runs.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::admission::decision::{Decision, Refusal};
+use crate::cli::explain::course::{Case, Course};
 use crate::cli::explain::gate;
-use crate::cli::explain::model::{Model, Queues};
-use crate::cli::explain::request::{JobRequest, Route};
-use crate::config::Settings;
+use crate::cli::explain::model::Model;
+use crate::cli::explain::request::Route;
+use crate::cli::explain::told::{Explanation, JobTold, RequestTold};
 use crate::domain::tier::{Tier, TierSet};
-use crate::policy::Policy;
 use crate::policy::classify::{Classified, Head, HeadVerdict};
 use crate::policy::origin::TierFrom;
 use crate::server::access::{ANONYMOUS, Access};
 use crate::server::body::BodyError;
 use crate::server::problem::Problem;
 use crate::server::{batch, draft, fields, framing, ingest};
-
-/// What is to be explained.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Case<'a> {
-    /// Limits, and who may submit.
-    pub(super) settings: &'a Settings,
-    /// The rules and the law.
-    pub(super) policy: &'a Policy,
-    /// What people call the policy: its path.
-    pub(super) policy_name: &'a str,
-    /// The request.
-    pub(super) request: &'a JobRequest,
-    /// What the gate sees.
-    pub(super) queues: &'a Queues,
-}
-
-/// Everything that is told of a request.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Explanation {
-    /// The request as it was understood.
-    pub(super) request: RequestTold,
-    /// The policy's name.
-    pub(super) policy: String,
-    /// Its revision.
-    pub(super) revision: String,
-    /// Tier and names; `None` where the wish is refused.
-    pub(super) job: Option<JobTold>,
-    /// The checks in their order.
-    pub(super) checks: Vec<Step>,
-    /// The tier's law at this depth.
-    pub(super) law: Option<gate::Law>,
-    /// What the client gets.
-    pub(super) answer: Answer,
-    /// What else is to be known.
-    pub(super) notes: Vec<String>,
-}
-
-/// The request as it was understood.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct RequestTold {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) tenant: String,
-    pub(super) body_bytes: Option<usize>,
-}
-
-/// A job's tier and names, and where they came from.
-#[derive(Debug, Serialize)]
-pub(super) struct JobTold {
-    /// `rule`, `wish` or `default_tier`.
-    pub(super) tier_from: &'static str,
-    /// The rule's name.
-    pub(super) rule: Option<String>,
-    /// Where rule or default stand: `file:line:column`.
-    pub(super) place: Option<String>,
-    pub(super) tier: &'static str,
-    /// The tier before the ceiling lowered it.
-    pub(super) tier_meant: &'static str,
-    pub(super) ceiling: &'static str,
-    #[serde(rename = "type")]
-    pub(super) job_type: Option<String>,
-    pub(super) type_from: Option<String>,
-    pub(super) ordering_key: Option<String>,
-    pub(super) ordering_key_from: Option<String>,
-    /// Whether the head decides the tier without the body.
-    pub(super) decided_by_head: bool,
-    /// The tiers that the head leaves open.
-    pub(super) possible_by_head: Vec<&'static str>,
-}
-
-/// One check.
-#[derive(Debug, Serialize)]
-pub(super) struct Step {
-    pub(super) check: &'static str,
-    pub(super) passes: bool,
-    /// Whether the gateway comes to this check: no longer after one that failed.
-    pub(super) asked: bool,
-    pub(super) says: String,
-    /// What it compares.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub(super) numbers: Value,
-}
-
-/// What the client gets.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) code: Option<&'static str>,
-    pub(super) tier: Option<&'static str>,
-    /// The queue, of a job that is stored.
-    pub(super) queue: Option<String>,
-    pub(super) detail: Option<String>,
-    /// As the header says it.
-    pub(super) retry_after_seconds: Option<u64>,
-    pub(super) retry_after_ms: Option<u64>,
-    /// The earliest and latest that chance gave in some draws, in milliseconds.
-    pub(super) retry_after_ms_by_chance: Option<[u64; 2]>,
-    /// What the time to return is based on.
-    pub(super) retry_after_from: Option<String>,
-}
 
 /// Explains the case.
 pub(super) fn explanation(case: &Case<'_>) -> Explanation {
@@ -310,67 +209,6 @@ fn by_chance(refusal: &Refusal, again: impl Fn(u64) -> Option<Refusal>) -> [u64;
 
 fn listed(tiers: TierSet) -> String {
     tiers.iter().map(Tier::as_str).collect::<Vec<_>>().join(", ")
-}
-
-/// The explanation while it is made.
-#[derive(Debug, Default)]
-pub(super) struct Course {
-    pub(super) told: Explanation,
-    /// The tier at whose gate the request was.
-    pub(super) tier: Option<Tier>,
-    answer: Option<Problem>,
-}
-
-impl Course {
-    /// Notes a check; the first that fails answers.
-    pub(super) fn step(&mut self, check: &'static str, outcome: Result<String, Problem>, numbers: Value) {
-        let asked = self.answer.is_none();
-        let (passes, says) = match outcome {
-            Ok(says) => (true, says),
-            Err(problem) => {
-                let says = problem.detail().to_owned();
-                self.answer.get_or_insert(problem);
-                (false, says)
-            }
-        };
-        self.told.checks.push(Step { check, passes, asked, says, numbers });
-    }
-
-    /// Puts other words to the check noted last.
-    pub(super) fn say(&mut self, says: String) {
-        if let Some(step) = self.told.checks.last_mut() {
-            step.says = says;
-        }
-    }
-
-    /// Whether a check has failed already.
-    pub(super) const fn is_over(&self) -> bool {
-        self.answer.is_some()
-    }
-
-    pub(super) fn note(&mut self, note: String) {
-        self.told.notes.push(note);
-    }
-
-    fn finish(mut self, queue: Option<(&'static str, String)>) -> Explanation {
-        let told = std::mem::take(&mut self.told.answer);
-        self.told.answer = match (self.answer, queue) {
-            (Some(problem), _) => Answer {
-                status: problem.status().as_u16(),
-                code: Some(problem.code().as_str()),
-                tier: problem.tier().map(Tier::as_str),
-                detail: Some(problem.detail().to_owned()),
-                retry_after_seconds: problem.retry_after().map(fields::whole_seconds),
-                retry_after_ms: problem.retry_after().map(fields::whole_millis),
-                ..told
-            },
-            (None, queue) => {
-                let (tier, queue) = queue.unzip();
-                Answer { status: http::StatusCode::ACCEPTED.as_u16(), tier, queue, ..Answer::default() }
-            }
-        };
-        self.told
-    }
 }
 
 /// How often the time to return is drawn to show what chance does to it.

@@ -1,30 +1,16 @@
 //! The gate's part of an explanation: its checks with their numbers, the law behind them, and what Retry-After is based on.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::admission::checks::{Check, Numbers};
 use crate::admission::decision::{Reason, Refusal};
-use crate::cli::explain::explanation::{Case, Course};
+use crate::cli::explain::course::{Case, Course};
 use crate::cli::explain::model::Model;
 use crate::cli::explain::text::number;
+use crate::cli::explain::told::Law;
 use crate::domain::tier::Tier;
 use crate::regulator::report::Signal;
 use crate::server::problem::Problem;
-
-/// A tier's law at this depth.
-#[derive(Debug, Serialize)]
-pub(super) struct Law {
-    pub(super) tier: &'static str,
-    pub(super) depth: u64,
-    pub(super) target: f64,
-    pub(super) pressure: f64,
-    /// The drain as it was learned from the readings.
-    pub(super) drain: f64,
-    /// The drain that was given.
-    pub(super) drain_given: Option<f64>,
-    pub(super) rate: f64,
-}
 
 /// Adds the checks of the tier's gate, and where the request comes to its refusal, what that promises. `refusal` comes
 /// with the earliest and latest return that chance gives.

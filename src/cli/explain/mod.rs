@@ -1,10 +1,12 @@
 //! `tidegate explain`: which rule gives a request its tier, what each check says at a given depth, and the answer.
 
+mod course;
 mod explanation;
 mod gate;
 mod model;
 mod request;
 mod text;
+mod told;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,7 +14,8 @@ use std::process::ExitCode;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
 
-use crate::cli::explain::explanation::{Case, explanation};
+use crate::cli::explain::course::Case;
+use crate::cli::explain::explanation::explanation;
 use crate::cli::explain::model::Queues;
 use crate::cli::explain::request::{JobRequest, RequestError};
 use crate::cli::{BAD_USAGE, Options};

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cli::explain::explanation::Explanation;
+use crate::cli::explain::told::Explanation;
 use crate::config::Settings;
 use crate::policy::compile::compile;
 

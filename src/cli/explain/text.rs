@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::cli::explain::explanation::{Answer, Explanation, JobTold, Step};
+use crate::cli::explain::told::{Answer, Explanation, JobTold, Step};
 
 /// The explanation as people read it.
 pub(super) fn write(explanation: &Explanation) -> String {
