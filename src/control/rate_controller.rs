@@ -157,6 +157,14 @@ mod tests {
         assert!((output.feedback.proportional - 200.0).abs() < 1e-9);
     }
 
+    #[test]
+    fn a_large_gain_is_held_to_a_quarter_of_the_control_rate() {
+        let settings = ControllerSettings { kp: 50.0, ..SETTINGS };
+        let sight = Measured { depth: 4000.0, ..MEASURED };
+        let output = RateController::default().update(sight, &settings, bounds(1.0, None));
+        assert!((output.feedback.proportional - 2_500.0).abs() < 1e-9);
+    }
+
     proptest! {
         #[test]
         fn the_rate_is_within_its_bounds_and_more_depth_never_gives_more(

@@ -257,6 +257,52 @@ mod tests {
     }
 
     #[test]
+    fn after_a_second_without_news_no_more_comes_in_than_workers_sustain_pauses_included() {
+        let mut settings = settings();
+        // Thresholds and bound count what was stored since, and no drain.
+        (settings.tiers[Tier::P1].shed, settings.tiers[Tier::P1].max_depth) = (None, 1_000_000);
+        let mut regulator = Regulator::new(&settings, 1, at(0));
+        let mut stored = 1_000;
+        // A second's pause in every five: 1,000 jobs a second, and 800 sustained.
+        for step in 0..600 {
+            stored += if step % 50 < 10 { 0 } else { 100 };
+            let mut readings = TierMap::default();
+            readings[Tier::P1] = reading(1_000, stored, 100 * step);
+            regulator.tick(readings, at(100 * step));
+        }
+        let mut let_in = 0;
+        for millis in (60_000..69_000).step_by(100) {
+            regulator.tick(TierMap::default(), at(millis));
+            let now = admitted(&mut regulator, Tier::P1, 200, at(millis));
+            let_in += if millis >= 61_000 { now } else { 0 };
+        }
+        assert!((6_000..=6_700).contains(&let_in), "{let_in} in 8 s");
+        settings.tiers[Tier::P1].on_stale = OnStale::Hold;
+        regulator.apply(&settings, at(69_000));
+        let before = regulator.tick(TierMap::default(), at(69_000))[Tier::P1];
+        let report = regulator.tick(TierMap::default(), at(71_000))[Tier::P1];
+        let rate = report.rate.jobs_per_second();
+        assert!(report.signal == Signal::Stale && (780.0..=820.0).contains(&rate), "{report:?}");
+        assert_eq!(report.terms, before.terms, "a lost signal teaches nothing");
+    }
+
+    #[test]
+    fn a_commit_that_does_not_come_hides_no_more_than_one_commit_brings() {
+        let mut settings = settings();
+        settings.tiers[Tier::P0].target = Target::Depth(10_000);
+        settings.tiers[Tier::P0].max_depth = 1_000_000;
+        let mut regulator = Regulator::new(&settings, 1, at(0));
+        let mut least = f64::INFINITY;
+        for step in 0..640_u64 {
+            let mut readings = TierMap::default();
+            let shown = 5_000 * (step / 50).min(10);
+            readings[Tier::P0] = reading(10_000, 10_000 + shown, 100 * step);
+            least = least.min(regulator.tick(readings, at(100 * step))[Tier::P0].predicted_depth);
+        }
+        assert!((5_000.0..=5_002.0).contains(&least), "{least}");
+    }
+
+    #[test]
     fn a_reading_that_is_not_newer_is_no_news() {
         let mut regulator = regulator();
         regulator.tick(depths(0, 1_000, 0, 50), at(100));

@@ -121,6 +121,10 @@ proptest! {
             let [shallow, deep] = twins.each_mut().map(|(more, twin)| {
                 twin.tick(only_p1(Some(reading(depth + *more, flows, now))), now)[Tier::P1]
             });
+            // A busy queue teaches more of the workers than an idle one: from then on the drain is not the same.
+            if deep.drain > shallow.drain {
+                break;
+            }
             prop_assert!(deep.rate <= shallow.rate, "{deep:?}\n{shallow:?}");
         }
     }

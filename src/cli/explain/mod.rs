@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::cli::explain::course::Case;
@@ -38,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = request::JOBS, value_parser = path)]
     path: Uri,
     /// Who sends it.
-    #[arg(long, default_value = ANONYMOUS)]
+    #[arg(long, default_value = ANONYMOUS, value_parser = NonEmptyStringValueParser::new())]
     tenant: String,
     /// Jobs in a tier's queue, such as p2=120000; 0 unless given. One for each tier.
     #[arg(long = "depth", value_name = "TIER=JOBS", value_parser = depth)]

@@ -85,9 +85,10 @@ impl Problem {
     pub fn refusal(tier: Tier, refusal: &Refusal) -> Problem {
         let (code, detail) = match refusal.reason {
             Reason::Throttled => (Code::Throttled, "the tier's rate is used up"),
-            Reason::Shed { .. } => {
-                (Code::Shed, "the tier is not taken now: its backlog is past the threshold")
-            }
+            Reason::Shed { .. } => (
+                Code::Shed,
+                "the tier is not taken now: its backlog, or that of a tier it yields to, is past the threshold",
+            ),
             Reason::QueueFull => (Code::QueueFull, "the tier's queue holds as many jobs as it may"),
             Reason::SignalStale => {
                 (Code::SignalStale, "the backlog cannot be seen, and the policy shuts the tier then")

@@ -122,6 +122,16 @@ fn every_load_holds_its_bands_with_even_and_with_poisson_arrivals() {
 }
 
 #[test]
+fn an_overload_of_2x_to_100x_settles_within_2_percent_of_the_target() {
+    for times in [2.0, 10.0, 100.0] {
+        let mut scenario = overload(60, 500.0);
+        scenario.tiers[TIER].offered = steps(&[(0, 50.0), (20, times * 500.0)]);
+        let figures = holds(&format!("step to {times}x"), &scenario, 1.06, 0.995);
+        assert!(figures.value(Figure::SettledError).unwrap() <= 0.02, "{times}x");
+    }
+}
+
+#[test]
 fn every_load_holds_its_bands_at_an_interval_of_50_ms() {
     for (name, mut scenario, peak, used) in loads(500.0) {
         scenario.regulator.controller.interval = Duration::from_millis(50);
