@@ -303,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_that_operators_bounded_paces_an_empty_queue_too() {
+        let mut settings = settings();
+        settings.tiers[Tier::P1].rate.max = Rate::per_second(50.0);
+        let mut regulator = Regulator::new(&settings, 1, at(0));
+        assert!((50..=55).contains(&admitted(&mut regulator, Tier::P1, 500, at(0))), "a second's burst");
+        regulator.tick(depths(0, 0, 0, 1_000), at(1_000));
+        assert!((45..=55).contains(&admitted(&mut regulator, Tier::P1, 500, at(1_000))));
+    }
+
+    #[test]
     fn a_reading_that_is_not_newer_is_no_news() {
         let mut regulator = regulator();
         regulator.tick(depths(0, 1_000, 0, 50), at(100));

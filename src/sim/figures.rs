@@ -135,3 +135,64 @@ fn finished(slices: &[Slice], seconds: f64, outside: impl Fn(&Slice) -> u64) -> 
     let all_in = slices.last().is_none_or(|last| outside(last) == 0);
     all_in.then(|| end_of_last(slices, seconds, |slice| outside(slice) > 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten slices of half a second: a refusal in the fourth, clients outside in the fourth to the seventh, obedient ones
+    /// among them until the fifth; 20 jobs drained of 25 in those in which more was asked for than workers do.
+    fn figures() -> Figures {
+        let slice = |number: u64| Slice {
+            offered: 4,
+            due: if number < 5 { 6.0 } else { 1.0 },
+            returned: u64::from(number == 6),
+            admitted: 3,
+            throttled: u64::from(number == 3),
+            drained: 4,
+            drainable: 5.0,
+            unused: 1.0,
+            depth: 9,
+            deepest: 10 + number,
+            deepest_ratio: 1.0 + number as f64 / 10.0,
+            millis_over: 500 * u64::from(number == 9),
+            target: 10.0,
+            outside: u64::from((3..=6).contains(&number)),
+            outside_obedient: u64::from((3..=4).contains(&number)),
+            ..Slice::default()
+        };
+        let slices: Vec<Slice> = (0..10).map(slice).collect();
+        Figures::of(&slices, 0.5, &Histogram::new(3).unwrap())
+    }
+
+    #[test]
+    fn each_figure_is_what_it_says() {
+        for (figure, expected) in [
+            (Figure::PeakDepth, Some(19.0)),
+            (Figure::PeakDepthRatio, Some(1.9)),
+            (Figure::Utilisation, Some(0.8)),
+            (Figure::SecondsOver, Some(0.5)),
+            (Figure::Admitted, Some(30.0)),
+            (Figure::Refused, Some(1.0)),
+            (Figure::AdmittedShare, Some(0.75)),
+            (Figure::RequestsPerJob, Some(41.0 / 40.0)),
+            (Figure::WaitP50, None),
+            (Figure::LastRefusal, Some(2.0)),
+            (Figure::Finished, Some(3.5)),
+            (Figure::ObedientFinished, Some(2.5)),
+        ] {
+            assert_eq!(figures().value(figure), expected, "{}", figure.as_str());
+        }
+        let settled = figures().value(Figure::SettledError).unwrap();
+        assert!((settled - 0.1).abs() < 1e-9, "{settled}");
+    }
+
+    #[test]
+    fn who_is_outside_at_the_end_has_not_finished() {
+        let outside = Slice { outside: 1, ..Slice::default() };
+        let figures = Figures::of(&[Slice::default(), outside], 0.1, &Histogram::new(3).unwrap());
+        assert_eq!(figures.value(Figure::Finished), None);
+        assert_eq!(figures.value(Figure::ObedientFinished), Some(0.0));
+        assert_eq!(figures.value(Figure::Utilisation), None, "nothing could be drained");
+    }
+}
