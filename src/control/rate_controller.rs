@@ -119,14 +119,7 @@ mod tests {
 
     use super::*;
 
-    const SETTINGS: ControllerSettings = ControllerSettings {
-        interval: Duration::from_millis(100),
-        kp: 1.0,
-        ki: 0.05,
-        kd: 0.0,
-        drain_memory: Duration::from_secs(2),
-        window: 1.05,
-    };
+    const SETTINGS: ControllerSettings = ControllerSettings::DEFAULT;
     const MEASURED: Measured = Measured {
         drain: 1000.0,
         target: 5000.0,

@@ -21,6 +21,18 @@ pub struct ControllerSettings {
     pub window: f64,
 }
 
+impl ControllerSettings {
+    /// The knobs of a policy that leaves them out.
+    pub const DEFAULT: ControllerSettings = ControllerSettings {
+        interval: Duration::from_millis(100),
+        kp: 1.0,
+        ki: 0.05,
+        kd: 0.0,
+        drain_memory: Duration::from_secs(2),
+        window: 1.05,
+    };
+}
+
 /// The depth that the controller holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {

@@ -1,5 +1,6 @@
 //! From a document to a policy, with every fault of the document at once.
 
+use crate::control::settings::ControllerSettings;
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::classify::Classifier;
 use crate::policy::pointer::Pointers;
@@ -70,7 +71,8 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let written = root.at(&["default_tier"]);
     let default_tier_place = written.is_written().then(|| written.place().clone());
     let (laws, tiers) = read_tiers(map.field("tiers"), log);
-    let controller = map.field("controller").map_or(defaults::CONTROLLER, |field| read_controller(&field));
+    let controller =
+        map.field("controller").map_or(ControllerSettings::DEFAULT, |field| read_controller(&field));
     let default_ceiling = map.field("tenants").map_or(defaults::CEILING, |field| read_tenants(&field));
     map.not_available("idempotency_key_from");
     map.not_available("shadow");

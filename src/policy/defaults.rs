@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::admission::settings::{RetryAfterBounds, ShedSettings};
-use crate::control::settings::{ControllerSettings, RateBounds, Target};
+use crate::control::settings::{RateBounds, Target};
 use crate::domain::tier::Tier;
 use crate::domain::units::Rate;
 use crate::policy::{Ordering, RetryPolicy, TierPolicy};
@@ -20,16 +20,6 @@ pub(super) const DEFAULT_TIER: Tier = Tier::P1;
 
 /// The highest tier that a caller without a key may reach.
 pub(super) const CEILING: Tier = Tier::P0;
-
-/// The controller of a policy that leaves it out.
-pub(super) const CONTROLLER: ControllerSettings = ControllerSettings {
-    interval: Duration::from_millis(100),
-    kp: 1.0,
-    ki: 0.05,
-    kd: 0.0,
-    drain_memory: Duration::from_secs(2),
-    window: 1.05,
-};
 
 /// The law of a tier that a policy leaves out.
 pub(super) fn law(tier: Tier) -> TierSettings {

@@ -44,7 +44,7 @@ pub(super) fn read_tier(field: &Field<'_>, tier: Tier) -> (TierSettings, TierPol
 
 /// Reads the controller. Keys that are wrong keep their defaults; the faults are noted.
 pub(super) fn read_controller(field: &Field<'_>) -> ControllerSettings {
-    let mut controller = defaults::CONTROLLER;
+    let mut controller = ControllerSettings::DEFAULT;
     let Some(mut map) = field.mapping() else { return controller };
     let gain = |field: &Field<'_>| field.number_within(0.0, MAX_GAIN);
     map.set("interval", &mut controller.interval, |field| field.duration_within(MIN_INTERVAL, MAX_INTERVAL));

@@ -130,15 +130,7 @@ mod tests {
             on_stale: [OnStale::Hold, OnStale::Floor, OnStale::Shut][usize::from(tier.number())],
             retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(600) },
         };
-        let controller = ControllerSettings {
-            interval: Duration::from_millis(100),
-            kp: 1.0,
-            ki: 0.05,
-            kd: 0.0,
-            drain_memory: Duration::from_secs(2),
-            window: 1.05,
-        };
-        RegulatorSettings { controller, tiers: TierMap::from_fn(tier) }
+        RegulatorSettings { controller: ControllerSettings::DEFAULT, tiers: TierMap::from_fn(tier) }
     }
 
     fn regulator() -> Regulator {

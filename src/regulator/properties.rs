@@ -141,15 +141,7 @@ fn law(target: Target) -> RegulatorSettings {
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(60) },
     };
-    let controller = ControllerSettings {
-        interval: Duration::from_millis(100),
-        kp: 1.0,
-        ki: 0.05,
-        kd: 0.0,
-        drain_memory: Duration::from_secs(2),
-        window: 1.05,
-    };
-    RegulatorSettings { controller, tiers: TierMap::from_fn(|_| tier) }
+    RegulatorSettings { controller: ControllerSettings::DEFAULT, tiers: TierMap::from_fn(|_| tier) }
 }
 
 /// A queue that loses 1,000 jobs a second and is offered five times as many.
