@@ -8,7 +8,6 @@ use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 use crate::sim::figures::Figures;
 use crate::sim::laws::answer::Answer;
-use crate::sim::laws::rival::RETRY_AFTER;
 use crate::sim::laws::{Law, LawName};
 use crate::sim::plant::arrivals::Arrivals;
 use crate::sim::plant::clients::{Client, Outside};
@@ -80,7 +79,7 @@ impl<'a> Game<'a> {
             PlantQueue::new(load.backlog, scenario.store_delay, load.expires_in)
         };
         let outside = |tier: Tier| {
-            let longest = scenario.regulator.tiers[tier].retry_after.max.max(RETRY_AFTER);
+            let longest = name.longest_retry_after(&scenario.regulator.tiers[tier]);
             let seed = scenario.seed.wrapping_add(100 + u64::from(tier.number()));
             Outside::new(scenario.clients, longest, seed, end)
         };
@@ -164,7 +163,8 @@ impl<'a> Game<'a> {
                 }
                 Writer::Beside => {
                     self.recorder.slice(tier).beside += u64::from(self.quantum);
-                    self.write(tier, u64::from(self.quantum), now);
+                    let jobs = u64::from(self.quantum);
+                    self.fill(tier, |queue| queue.write(jobs, now));
                 }
             }
         }
@@ -181,11 +181,7 @@ impl<'a> Game<'a> {
             match self.law.decide(tier, cost, now) {
                 Answer::Admitted => {
                     self.recorder.slice(tier).admitted += count;
-                    if self.queues[tier].depth() == 0 {
-                        self.workers.rejoined(tier);
-                    }
-                    self.queues[tier].accept(count, now);
-                    self.recorder.note_depth(tier, self.queues[tier].depth());
+                    self.fill(tier, |queue| queue.accept(count, now));
                 }
                 Answer::Throttled(after) => {
                     self.recorder.slice(tier).throttled += count;
@@ -207,11 +203,12 @@ impl<'a> Game<'a> {
         self.outside[tier].refused(client, cost.count(), seconds, now.nanos() / 1_000_000);
     }
 
-    fn write(&mut self, tier: Tier, jobs: u64, now: Moment) {
+    /// Puts jobs into a tier's queue, from which workers of the pool may not have taken for a while.
+    fn fill(&mut self, tier: Tier, put: impl FnOnce(&mut PlantQueue)) {
         if self.queues[tier].depth() == 0 {
             self.workers.rejoined(tier);
         }
-        self.queues[tier].write(jobs, now);
+        put(&mut self.queues[tier]);
         self.recorder.note_depth(tier, self.queues[tier].depth());
     }
 

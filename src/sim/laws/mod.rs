@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod rival;
 
+use std::time::Duration;
+
 use crate::admission::decision::{Decision, Reason};
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap};
@@ -10,8 +12,9 @@ use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 use crate::regulator::Regulator;
 use crate::regulator::report::{Signal, TickReport};
+use crate::regulator::settings::TierSettings;
 use crate::sim::laws::answer::{Answer, Setting};
-use crate::sim::laws::rival::{Method, Rival};
+use crate::sim::laws::rival::{Method, RETRY_AFTER, Rival};
 use crate::sim::scenario::Scenario;
 
 /// Which law is played.
@@ -29,6 +32,14 @@ impl LawName {
         match self {
             LawName::Tidegate => "tidegate",
             LawName::Rival(method) => method.as_str(),
+        }
+    }
+
+    /// The longest time to return that this law tells a tier with these settings.
+    pub const fn longest_retry_after(self, settings: &TierSettings) -> Duration {
+        match self {
+            LawName::Tidegate => settings.retry_after.max,
+            LawName::Rival(_) => RETRY_AFTER,
         }
     }
 }

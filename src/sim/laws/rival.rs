@@ -183,7 +183,7 @@ impl Method {
 }
 
 /// What every refusal of a rival tells.
-pub const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
