@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
@@ -15,11 +15,13 @@ run: ## build for release and serve on the embedded queue (data under ./data; AR
 	cargo build --release --locked
 	exec target/release/tidegate serve $(ARGS)
 
-test: ## everything that must hold: format, unit tests, architecture, the programme from outside
+test: test-clients ## everything that must hold: format, unit tests, architecture, the programme from outside
 	@scripts/need cc cargo
 	cargo fmt --check
 	cargo test --locked --doc --quiet
 	cargo test --locked --no-fail-fast --lib --bins --tests
+
+test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, schemathesis, GitHub's example payloads
 
 lint: lint-code lint-dependencies ## format, clippy, dependencies (licences, bans, sources, advisories)
 
@@ -56,3 +58,18 @@ $(TOOLS)/bin/cargo-deny:
 $(TOOLS)/bin/k6:
 	@scripts/need go
 	GOBIN=$(TOOLS)/bin go install go.k6.io/k6@v1.8.1
+
+# What the tests use of others, each pinned here; never part of the repository.
+NODE_CLIENTS := cloudevents@10.0.0 @octokit/webhooks-examples@7.6.1
+PYTHON_CLIENTS := cloudevents==2.2.0 schemathesis==4.32.5
+
+$(TOOLS)/clients/node_modules/.installed: Makefile
+	@scripts/need node npm
+	npm install --silent --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --prefix $(TOOLS)/clients $(NODE_CLIENTS)
+	@touch $@
+
+$(TOOLS)/clients/python/.installed: Makefile
+	@scripts/need python3
+	python3 -m venv $(TOOLS)/clients/python
+	$(TOOLS)/clients/python/bin/pip install --quiet --disable-pip-version-check $(PYTHON_CLIENTS)
+	@touch $@
