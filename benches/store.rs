@@ -16,6 +16,7 @@ use tidegate::queue::JobQueue;
 use tidegate::queue::embedded::EmbeddedQueue;
 use tidegate::queue::embedded::lease::LeaseRequest;
 use tidegate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+use tidegate::queue::keys::KeySettings;
 use tidegate::random;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -132,7 +133,12 @@ fn syncs(folder: &Path) -> Outcome<f64> {
 }
 
 fn open(path: &Path, durability: EmbeddedDurability) -> Outcome<EmbeddedQueue> {
-    let settings = EmbeddedSettings { path: path.to_owned(), durability, max_bytes: 20 << 30 };
+    let settings = EmbeddedSettings {
+        path: path.to_owned(),
+        durability,
+        max_bytes: 20 << 30,
+        keys: KeySettings::default(),
+    };
     let retry =
         RetryPolicy { attempts: 3, backoff: Duration::from_secs(1), max_backoff: Duration::from_secs(60) };
     let rules = TierMap::from_fn(|_| TierRules { weight: 1, retry, ordering: Ordering::Pass });
@@ -151,6 +157,7 @@ fn job() -> Job {
         accepted_at,
         expires_at: None,
         headers: Vec::new(),
+        keyed: None,
         payload: Bytes::from_static(&[b'x'; 256]),
     }
 }

@@ -23,6 +23,7 @@ use crate::runtime::admission::Admission;
 use crate::runtime::control_loop::ControlLoop;
 use crate::runtime::forward::Forward;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::runtime::shutdown;
@@ -127,6 +128,7 @@ fn gateway(
         admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
         forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
         policy: Arc::new(ArcSwap::from_pointee(policy)),
+        claims: Claims::default(),
         queue,
         leases,
         lifecycle: Lifecycle::starting(),

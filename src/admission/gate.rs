@@ -129,6 +129,15 @@ impl TierGate {
         }
     }
 
+    /// What is left of the allowance for somebody who asks for nothing. Takes and promises nothing.
+    pub fn allowance(&mut self, yields: Option<f64>, now: Moment) -> RateLimit {
+        let Some(reason) = self.check(Cost::ONE, yields, now) else { return self.left() };
+        let longest = self.settings.retry_after.max;
+        let seconds = self.not_before(reason, Cost::ONE, yields);
+        let reset = Duration::try_from_secs_f64(seconds).map_or(longest, |reset| reset.min(longest));
+        RateLimit { quota: self.quota(), remaining: 0, reset }
+    }
+
     /// The refusal for a reason found by [`check`](Self::check), with its place in the ledger.
     pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
         self.throttled |= reason == Reason::Throttled;
@@ -236,7 +245,7 @@ impl TierGate {
         self.window.take(cost);
         self.entered = self.entered.saturating_add(u64::from(cost.count()));
         self.set_depth(self.depth.saturating_add(u64::from(cost.count())));
-        self.allowance()
+        self.left()
     }
 
     fn set_depth(&mut self, depth: u64) {
@@ -249,7 +258,7 @@ impl TierGate {
         self.window.level() >= self.opening.paced_from
     }
 
-    fn allowance(&self) -> RateLimit {
+    fn left(&self) -> RateLimit {
         let paced = if self.is_pacing() { self.bucket.tokens().max(0.0) } else { f64::INFINITY };
         let remaining = self.room_with(0.0).min(paced) as u64;
         let reset =

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing::Level;
 
 use crate::config::token::read_token;
 use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, consistency};
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::queue::keys::KeySettings;
 use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
@@ -31,10 +33,11 @@ pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
     section(map.field("limits"), &mut |field| limits(field, &mut settings.limits));
     section(map.field("auth"), &mut |field| auth(field, &mut settings.anonymous));
     section(map.field("share"), &mut share);
+    section(map.field("idempotency"), &mut |field| idempotency(field, &mut settings.embedded.keys));
     section(map.field("shutdown"), &mut |field| shutdown(field, &mut settings.shutdown));
     section(map.field("log"), &mut |field| log_lines(field, &mut settings.log));
     section(map.field("telemetry"), &mut |field| telemetry(field, &mut settings.classic_metric_names));
-    for key in ["redis", "kafka", "spool", "idempotency"] {
+    for key in ["redis", "kafka", "spool"] {
         map.not_available(key);
     }
     map.close();
@@ -103,6 +106,22 @@ fn limits(field: &Field<'_>, limits: &mut Limits) {
     map.set("request_timeout", &mut limits.request_timeout, Field::some_duration);
     map.set("header_timeout", &mut limits.header_timeout, Field::some_duration);
     map.not_available("client_rate");
+    map.close();
+}
+
+fn idempotency(field: &Field<'_>, keys: &mut KeySettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("keep", &mut keys.keep, |field| {
+        let keep = field.duration()?;
+        if keep < SHORTEST_KEEP {
+            field.refuse("expects a duration of 1s or longer");
+            return None;
+        }
+        Some(keep)
+    });
+    map.set("max_keys", &mut keys.most, |field| {
+        field.integer_within(1, MAX_KEYS).and_then(|count| usize::try_from(count).ok())
+    });
     map.close();
 }
 
@@ -183,6 +202,12 @@ fn path(field: &Field<'_>) -> Option<PathBuf> {
 
 /// SQLite keeps no record above a thousand million bytes; half of that leaves room for what goes with a job.
 const MAX_JOB_BYTES: u64 = 512 << 20;
+
+/// Keys are kept to the second.
+const SHORTEST_KEEP: Duration = Duration::from_secs(1);
+
+/// Ten million keys take some 640 MB: more would surprise at the next start.
+const MAX_KEYS: u64 = 10_000_000;
 
 /// More jobs in one batch, or connections on one machine, are a slip of the pen.
 const MAX_COUNT: u64 = 1_000_000;

@@ -205,7 +205,7 @@ mod tests {
             embedded.durability embedded.max_bytes redis kafka spool limits.max_job_bytes limits.max_batch_bytes \
             limits.max_batch_jobs limits.max_connections limits.max_in_flight_bytes limits.request_timeout \
             limits.header_timeout limits.client_rate auth.keys_file auth.anonymous share.mode share.redis_url \
-            idempotency shutdown.delay shutdown.grace log.format log.level telemetry.otlp_endpoint \
+            idempotency.keep idempotency.max_keys shutdown.delay shutdown.grace log.format log.level telemetry.otlp_endpoint \
             telemetry.classic_metric_names";
         for key in keys.split_whitespace() {
             let leaf = key.rsplit('.').next().unwrap();

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use crate::config::token::Token;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::queue::keys::KeySettings;
 use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
@@ -99,6 +100,7 @@ impl Default for Settings {
                 path: PathBuf::from("data/queue.db"),
                 durability: EmbeddedDurability::Disk,
                 max_bytes: 20 << 30,
+                keys: KeySettings::default(),
             },
             limits: Limits {
                 max_job_bytes: 1_000_000,

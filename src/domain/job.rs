@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::domain::idempotency::Keyed;
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
 
@@ -71,6 +72,8 @@ pub struct Job {
     pub expires_at: Option<Timestamp>,
     /// Headers carried to the consumer: `traceparent`, `tracestate` and `ce-*`, in lower case.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// What the client names it by, on its way into the queue; a job read back has none.
+    pub keyed: Option<Keyed>,
     /// The payload, opaque.
     pub payload: Bytes,
 }

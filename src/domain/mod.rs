@@ -4,6 +4,7 @@ pub mod backlog;
 pub mod chance;
 pub mod code;
 pub mod fair;
+pub mod idempotency;
 pub mod job;
 pub mod tier;
 pub mod time;

@@ -6,7 +6,7 @@ use crate::domain::tier::{Tier, TierSet};
 use crate::policy::Policy;
 use crate::policy::pointer::{Found, Pointers};
 use crate::policy::rules::{Facts, Rule, Verdict};
-use crate::policy::source::{Name, Source, first_hit};
+use crate::policy::source::{KeyText, Name, Source, first_hit, first_key};
 use crate::yaml::node::Place;
 
 /// What is known of a request before its body is read.
@@ -69,6 +69,7 @@ pub enum WishError {
 pub(super) struct Classifier {
     pub(super) type_from: Vec<Source>,
     pub(super) ordering_key_from: Vec<Source>,
+    pub(super) idempotency_key_from: Vec<Source>,
     pub(super) rules: Vec<Rule>,
     pub(super) default_tier: Tier,
     /// Where `default_tier` stands in the document, if it is written there.
@@ -89,6 +90,22 @@ impl Policy {
             Some(tier) => HeadVerdict::Decided(tier),
             None => HeadVerdict::NeedsBody(walk.possible),
         })
+    }
+
+    /// The text of the job's idempotency key, as far as the head tells it.
+    pub fn idempotency_key_in_head<'a>(&self, headers: &'a HeaderMap) -> KeyText<'a> {
+        first_key(&self.classifier.idempotency_key_from, headers, None)
+    }
+
+    /// The text of the job's idempotency key, from head and payload. Agrees with what the head told.
+    pub fn idempotency_key(&self, headers: &HeaderMap, payload: &[u8]) -> KeyText<'static> {
+        let classifier = &self.classifier;
+        let of_head = first_key(&classifier.idempotency_key_from, headers, None);
+        if of_head != KeyText::InBody {
+            return of_head.into_owned();
+        }
+        let found = classifier.pointers.find(payload);
+        first_key(&classifier.idempotency_key_from, headers, Some(&found)).into_owned()
     }
 
     /// The job's tier and names, from head and payload. Agrees with what [`Policy::classify_head`] decided.

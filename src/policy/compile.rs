@@ -65,6 +65,8 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let type_from = sources(&mut map, "type_from", &defaults::TYPE_FROM, &mut pointers);
     let ordering_key_from =
         sources(&mut map, "ordering_key_from", &defaults::ORDERING_KEY_FROM, &mut pointers);
+    let idempotency_key_from =
+        sources(&mut map, "idempotency_key_from", &defaults::IDEMPOTENCY_KEY_FROM, &mut pointers);
     let rules = map.field("rules").map(|field| read_rules(&field, &mut pointers)).unwrap_or_default();
     let mut default_tier = defaults::DEFAULT_TIER;
     map.set("default_tier", &mut default_tier, read_tier_word);
@@ -74,7 +76,6 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let controller =
         map.field("controller").map_or(ControllerSettings::DEFAULT, |field| read_controller(&field));
     let default_ceiling = map.field("tenants").map_or(defaults::CEILING, |field| read_tenants(&field));
-    map.not_available("idempotency_key_from");
     map.not_available("shadow");
     map.close();
     let regulator = RegulatorSettings { controller, tiers: laws };
@@ -89,6 +90,7 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
         classifier: Classifier {
             type_from,
             ordering_key_from,
+            idempotency_key_from,
             rules,
             default_tier,
             default_tier_place,

@@ -15,6 +15,9 @@ pub(super) const TYPE_FROM: [&str; 3] = ["header:Tidegate-Type", "ce-type", "bod
 /// Where the ordering key is read.
 pub(super) const ORDERING_KEY_FROM: [&str; 2] = ["header:Tidegate-Ordering-Key", "ce-partitionkey"];
 
+/// Where the idempotency key is read.
+pub(super) const IDEMPOTENCY_KEY_FROM: [&str; 1] = ["header:Idempotency-Key"];
+
 /// The tier of jobs that no rule matches.
 pub(super) const DEFAULT_TIER: Tier = Tier::P1;
 

@@ -12,7 +12,7 @@ mod defaults;
 pub mod origin;
 mod pointer;
 mod rules;
-mod source;
+pub mod source;
 mod tiers;
 
 use std::sync::Arc;
@@ -130,6 +130,8 @@ mod tests {
         assert_eq!(shipped.policy.default_ceiling, empty.default_ceiling);
         assert_eq!(shipped.policy.classifier.type_from, empty.classifier.type_from);
         assert_eq!(shipped.policy.classifier.ordering_key_from, empty.classifier.ordering_key_from);
+        let keys = |policy: &Policy| policy.classifier.idempotency_key_from.clone();
+        assert_eq!(keys(&shipped.policy), keys(&empty));
         assert_eq!(shipped.policy.document, DEFAULT_DOCUMENT);
     }
 

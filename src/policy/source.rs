@@ -1,4 +1,4 @@
-//! Where a name is read from: a job's type, its ordering key.
+//! Where a name is read from: a job's type, its ordering key, its idempotency key.
 
 use std::borrow::Cow;
 
@@ -23,6 +23,31 @@ pub(super) enum Name<'a> {
     Unknown,
     /// This is it, or there is none.
     Known(Option<Cow<'a, str>>),
+}
+
+/// What the sources say of a job's idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyText<'a> {
+    /// There is none.
+    Absent,
+    /// The body may tell it.
+    InBody,
+    /// This is it, as it was written.
+    Found(Cow<'a, str>),
+    /// There is one that is no text: an array, an object, a field that is there twice, bytes.
+    NoText,
+}
+
+impl KeyText<'_> {
+    /// The same, to keep.
+    pub(super) fn into_owned(self) -> KeyText<'static> {
+        match self {
+            KeyText::Absent => KeyText::Absent,
+            KeyText::InBody => KeyText::InBody,
+            KeyText::Found(text) => KeyText::Found(Cow::Owned(text.into_owned())),
+            KeyText::NoText => KeyText::NoText,
+        }
+    }
 }
 
 impl Name<'_> {
@@ -61,6 +86,32 @@ pub(super) fn first_hit_and_source<'a, 's>(
         }
     }
     (Name::Known(None), None)
+}
+
+/// The first source that holds anything, whether or not that can be a key: a key that is wrong must not become a job
+/// without one.
+pub(super) fn first_key<'a>(
+    sources: &[Source],
+    headers: &'a HeaderMap,
+    body: Option<&'a Found>,
+) -> KeyText<'a> {
+    for source in sources {
+        match (source, body) {
+            (Source::Header(name), _) => {
+                let mut values = headers.get_all(name).iter();
+                let Some(value) = values.next() else { continue };
+                let alone = values.next().is_none();
+                let text = value.to_str().ok().filter(|_| alone);
+                return text.map_or(KeyText::NoText, |text| KeyText::Found(Cow::Borrowed(text)));
+            }
+            (Source::Body(_), None) => return KeyText::InBody,
+            (Source::Body(slot), Some(found)) => {
+                let Some(value) = found.value(*slot) else { continue };
+                return as_name(value).map_or(KeyText::NoText, KeyText::Found);
+            }
+        }
+    }
+    KeyText::Absent
 }
 
 /// The source as a policy writes it; header names in lower case.
@@ -168,6 +219,28 @@ mod tests {
         headers.insert("x", "".parse().unwrap());
         let body = pointers.find(format!(r#"{{"k":"{}"}}"#, "x".repeat(MAX_NAME_BYTES + 1)).as_bytes());
         assert_eq!(first_hit(&sources, &headers, Some(&body)), Name::Known(None));
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_not_passed_over() {
+        let (sources, pointers) = sources(&["header:Idempotency-Key", "body:/id"]);
+        let mut headers = HeaderMap::new();
+        let key = |headers: &HeaderMap, body: Option<&str>| {
+            let found = body.map(|body| pointers.find(body.as_bytes()));
+            match first_key(&sources, headers, found.as_ref()) {
+                KeyText::Found(text) => text.into_owned(),
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(key(&headers, None), "InBody");
+        assert_eq!(key(&headers, Some(r#"{"id":7}"#)), "7");
+        assert_eq!(key(&headers, Some(r#"{"id":""}"#)), "");
+        assert_eq!(key(&headers, Some(r#"{"id":null}"#)), "Absent");
+        assert_eq!(key(&headers, Some(r#"{"id":[7]}"#)), "NoText");
+        headers.append("idempotency-key", "k".parse().unwrap());
+        assert_eq!(key(&headers, None), "k");
+        headers.append("idempotency-key", "k".parse().unwrap());
+        assert_eq!(key(&headers, None), "NoText");
     }
 
     #[test]

@@ -4,6 +4,9 @@ pub mod ages;
 pub mod dead_letter;
 pub mod embedded;
 pub mod error;
+pub mod keys;
+#[cfg(test)]
+pub mod scripted;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,11 +15,13 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use crate::domain::backlog::Reading;
+use crate::domain::idempotency::{Key, KeyIndex};
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
+use crate::queue::keys::KnownJob;
 
 /// A boxed future, so that the trait can be `dyn`; used where a call is rare enough not to care.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -35,6 +40,16 @@ pub trait JobQueue: Send + Sync + 'static {
     /// # Errors
     /// The jobs cannot even be taken over: too many wait already, or the queue is closed. Nothing was stored.
     fn enqueue(&self, tier: Tier, jobs: Vec<Job>) -> Result<Storing, StoreError>;
+
+    /// The job that was stored under this key and is still known by it. A key is known from the moment its job is
+    /// stored, also when the job is done, for as long as keys are kept.
+    ///
+    /// # Errors
+    /// The index cannot be asked now.
+    fn job_of_key(&self, key: Key) -> BoxFuture<'_, Result<Option<KnownJob>, QueueError>>;
+
+    /// How many keys are known and how far back.
+    fn key_index(&self) -> KeyIndex;
 
     /// Depth, age and flows of every tier at one instant.
     fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>>;

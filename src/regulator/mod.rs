@@ -9,7 +9,7 @@ pub mod settings;
 pub mod tier;
 
 use crate::admission::checks::Checks;
-use crate::admission::decision::{Decision, Refusal};
+use crate::admission::decision::{Decision, RateLimit, Refusal};
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::time::Moment;
@@ -48,6 +48,12 @@ impl Regulator {
     pub fn checks(&mut self, tier: Tier, cost: Cost, now: Moment) -> Checks {
         let yields = self.must_yield(tier);
         self.tiers[tier].checks(cost, yields, now)
+    }
+
+    /// What is left of a tier's allowance. Takes nothing.
+    pub fn allowance(&mut self, tier: Tier, now: Moment) -> RateLimit {
+        let yields = self.must_yield(tier);
+        self.tiers[tier].allowance(yields, now)
     }
 
     /// Whether every tier of the set would refuse a job now; the refusal of the most critical one if so.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::admission::checks::Checks;
-use crate::admission::decision::{Decision, Reason, Refusal};
+use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
 use crate::admission::gate::{GateSettings, Opening, TierGate};
 use crate::control::drain::{DrainEstimator, Progress};
 use crate::control::forecast::Forecast;
@@ -87,6 +87,11 @@ impl TierRegulator {
     /// Every check with its answer, as [`TierGate::checks`] tells them. Takes nothing.
     pub fn checks(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
         self.gate.checks(cost, yields, now)
+    }
+
+    /// What is left of the allowance, as [`TierGate::allowance`] tells it. Takes nothing.
+    pub fn allowance(&mut self, yields: Option<f64>, now: Moment) -> RateLimit {
+        self.gate.allowance(yields, now)
     }
 
     /// The refusal for a reason that [`check`](Self::check) found.

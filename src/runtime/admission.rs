@@ -48,6 +48,11 @@ impl Admission {
         }
     }
 
+    /// What is left of a tier's allowance. Takes nothing.
+    pub fn allowance(&self, tier: Tier) -> RateLimit {
+        self.regulator().allowance(tier, self.0.clock.now())
+    }
+
     /// The refusal of the most critical tier of the set, if every one of them would refuse now.
     pub fn all_shut(&self, tiers: TierSet) -> Option<Refusal> {
         self.regulator().all_shut(tiers, self.0.clock.now())

@@ -12,6 +12,7 @@ use crate::domain::time::Moment;
 use crate::queue::error::StoreError;
 use crate::queue::{JobQueue, Stored, Storing};
 use crate::runtime::admission::Permit;
+use crate::runtime::idempotency::Claim;
 use crate::telemetry::metrics::Metrics;
 
 /// Stores admitted jobs and accounts for them.
@@ -30,7 +31,8 @@ impl Forward {
 
     /// Stores jobs of the permit's tier, all or none; at most as many as the permit is for (the rest of it is
     /// given back). Counts them: `admitted` when stored, `stored_late` when stored after the deadline. The caller
-    /// counts what is refused. Goes on to its end if the caller is dropped.
+    /// counts what is refused. Goes on to its end if the caller is dropped. The jobs' idempotency keys stay claimed
+    /// until their fate is known.
     ///
     /// # Errors
     /// [`StoreError::Unknown`] when `deadline` passes first; else what the queue said, with the permit given back.
@@ -38,10 +40,12 @@ impl Forward {
         &self,
         mut permit: Permit,
         jobs: Vec<Job>,
+        claims: Vec<Claim>,
         deadline: Duration,
     ) -> Result<Stored, StoreError> {
         permit.narrow_to(jobs.len());
         let account = Account {
+            _claims: claims,
             tier_jobs: u64::try_from(jobs.len()).unwrap_or(u64::MAX),
             handed_over: self.clock.now(),
             answered_unknown: false,
@@ -86,6 +90,7 @@ impl Drop for Unsettled {
 
 /// What is counted when the fate of some jobs is known.
 struct Account {
+    _claims: Vec<Claim>,
     tier_jobs: u64,
     handed_over: Moment,
     answered_unknown: bool,
@@ -115,71 +120,24 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use bytes::Bytes;
 
     use super::*;
-    use crate::domain::backlog::Reading;
     use crate::domain::job::JobId;
-    use crate::domain::tier::{Tier, TierMap};
+    use crate::domain::tier::Tier;
     use crate::domain::time::Timestamp;
-    use crate::domain::totals::Totals;
     use crate::domain::units::Cost;
     use crate::policy::Policy;
-    use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
-    use crate::queue::error::QueueError;
-    use crate::queue::{BoxFuture, Durability, StoringAnswer};
+    use crate::queue::Durability;
+    use crate::queue::scripted::ScriptedQueue;
     use crate::regulator::Regulator;
     use crate::runtime::admission::Admission;
 
     const LATE: Duration = Duration::from_secs(5);
     const STORED: Stored = Stored { durability: Durability::Disk, depth: 1 };
 
-    /// A queue that answers when the test says so: no real one can be held at the moment between.
-    #[derive(Default)]
-    struct Held(Mutex<Vec<StoringAnswer>>);
-
-    impl JobQueue for Held {
-        fn name(&self) -> &'static str {
-            "held"
-        }
-        fn durability(&self) -> Durability {
-            Durability::Disk
-        }
-        fn enqueue(&self, _tier: Tier, _jobs: Vec<Job>) -> Result<Storing, StoreError> {
-            let (answer, storing) = Storing::channel();
-            self.0.lock().unwrap().push(answer);
-            Ok(storing)
-        }
-        fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
-            Box::pin(async { Err(QueueError::Closed) })
-        }
-        fn totals(&self) -> TierMap<Totals> {
-            TierMap::default()
-        }
-        fn check_own_disk(&self) -> Result<(), QueueError> {
-            Ok(())
-        }
-        fn dead_letters(&self, _: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
-            Box::pin(async { Err(QueueError::Closed) })
-        }
-        fn dead_letter(&self, _: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
-            Box::pin(async { Err(QueueError::Closed) })
-        }
-        fn replay(&self, _: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
-            Box::pin(async { Err(QueueError::Closed) })
-        }
-        fn purge(&self, _: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
-            Box::pin(async { Err(QueueError::Closed) })
-        }
-        fn close(&self) -> BoxFuture<'_, ()> {
-            Box::pin(async {})
-        }
-    }
-
     struct Bench {
-        queue: Arc<Held>,
+        queue: Arc<ScriptedQueue>,
         metrics: Arc<Metrics>,
         admission: Admission,
         forward: Forward,
@@ -189,7 +147,7 @@ mod tests {
         fn new() -> Bench {
             let (clock, _) = Clock::by_hand();
             let metrics = Arc::new(Metrics::new(false).unwrap());
-            let queue = Arc::new(Held::default());
+            let queue = Arc::new(ScriptedQueue::default());
             let regulator = Regulator::new(&Policy::default().regulator, 1, clock.now());
             let admission = Admission::new(regulator, clock, Arc::clone(&metrics));
             let forward = Forward::new(queue.clone(), Arc::clone(&metrics), clock);
@@ -206,8 +164,7 @@ mod tests {
         }
 
         async fn answer(&self, answer: Result<Stored, StoreError>) {
-            let waiting = self.queue.0.lock().unwrap().pop().unwrap();
-            let _ = waiting.send(answer);
+            self.queue.answer(answer);
             // The task that goes on waiting runs when this one lets it.
             for _ in 0..10 {
                 tokio::task::yield_now().await;
@@ -227,6 +184,7 @@ mod tests {
             accepted_at: at,
             expires_at: None,
             headers: Vec::new(),
+            keyed: None,
             payload: Bytes::new(),
         };
         (0..4).map(job).collect()
@@ -235,7 +193,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn jobs_of_a_client_that_hung_up_are_counted_when_they_are_stored() {
         let bench = Bench::new();
-        let hung_up = timeout(Duration::ZERO, bench.forward.store(bench.permit(), jobs(), LATE)).await;
+        let hung_up =
+            timeout(Duration::ZERO, bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE)).await;
         assert!(hung_up.is_err());
         assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
         bench.answer(Ok(STORED)).await;
@@ -245,7 +204,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn jobs_stored_after_the_deadline_are_late_and_not_admitted() {
         let bench = Bench::new();
-        let answer = bench.forward.store(bench.permit(), jobs(), LATE).await;
+        let answer = bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE).await;
         assert_eq!(answer, Err(StoreError::Unknown));
         bench.answer(Ok(STORED)).await;
         assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
@@ -260,7 +219,7 @@ mod tests {
         {
             let storing = tokio::spawn({
                 let (forward, permit) = (bench.forward.clone(), bench.permit());
-                async move { forward.store(permit, jobs(), LATE).await }
+                async move { forward.store(permit, jobs(), Vec::new(), LATE).await }
             });
             tokio::task::yield_now().await;
             bench.answer(answer.clone()).await;

@@ -10,6 +10,7 @@ use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::runtime::admission::Admission;
 use crate::runtime::forward::Forward;
+use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::telemetry::metrics::Metrics;
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub admission: Admission,
     /// The way to the queue.
     pub forward: Forward,
+    /// The idempotency keys under which jobs are being stored.
+    pub claims: Claims,
     /// The queue.
     pub queue: Arc<dyn JobQueue>,
     /// The embedded queue, where workers lease through the gateway; `None` on the other backends.
@@ -47,6 +50,7 @@ impl Gateway {
         self.metrics.render(&Scrape {
             reports: self.admission.reports(),
             totals: self.queue.totals(),
+            keys: self.queue.key_index(),
             policy: &self.policy.load(),
         })
     }

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod control_loop;
 pub mod forward;
 pub mod gateway;
+pub mod idempotency;
 pub mod in_flight;
 pub mod lifecycle;
 pub mod shutdown;

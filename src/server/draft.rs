@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 
+use crate::domain::idempotency::Keyed;
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::policy::Policy;
@@ -27,8 +28,15 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The job of one payload, accepted at `now`.
-    pub fn job(&self, policy: &Policy, classified: Classified, payload: Bytes, now: Timestamp) -> Job {
+    /// The job of one payload, accepted at `now`, to be stored under `keyed`.
+    pub fn job(
+        &self,
+        policy: &Policy,
+        classified: Classified,
+        payload: Bytes,
+        keyed: Option<Keyed>,
+        now: Timestamp,
+    ) -> Job {
         let lifetime = self.expires_in.or(policy.tiers[classified.tier].expires_in);
         Job {
             id: random::job_id(now),
@@ -40,6 +48,7 @@ impl Draft {
             accepted_at: now,
             expires_at: lifetime.map(|lifetime| now.plus(lifetime)),
             headers: self.carried.clone(),
+            keyed,
             payload,
         }
     }

@@ -13,12 +13,13 @@ use serde::Serialize;
 
 use crate::admission::decision::RateLimit;
 use crate::domain::code::Code;
-use crate::domain::job::JobId;
+use crate::domain::job::{Job, JobId};
 use crate::domain::tier::Tier;
 use crate::domain::time::Moment;
 use crate::policy::Policy;
 use crate::policy::classify::{Head, HeadVerdict};
 use crate::queue::Stored;
+use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
 use crate::server::body::Intake;
 use crate::server::budget::Reservation;
@@ -26,6 +27,7 @@ use crate::server::draft::{self, Draft};
 use crate::server::fields;
 use crate::server::framing;
 use crate::server::job_head;
+use crate::server::keyed::{KeyInHead, Route, Turn};
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -62,24 +64,69 @@ async fn accept(
 
     let policy = ingest.gateway.policy.load_full();
     let head = draft::rule_head(parts, &ingest.anonymous, &policy, declared);
-    let permit = admit_by_head(ingest, &policy, &head, &mut held)?;
-    let payload = intake.whole(limit, &mut held).await.map_err(|error| Problem::body(&error))?;
-    let classified = draft::classify(&policy, &head, &payload)?;
-    let permit = match permit {
-        Some(permit) => permit,
-        None => ingest.admit(&policy, classified.tier)?,
+    let permit = match ingest.key_in_head(&policy, &parts.headers).await? {
+        KeyInHead::New => admit_by_head(ingest, &policy, &head, &mut held)?,
+        KeyInHead::Unasked => {
+            admit_by_head(ingest, &policy, &head, &mut held).map_err(Problem::unknown_outcome)?
+        }
+        KeyInHead::PayloadDecides => {
+            // A wish that cannot be met is told after the key.
+            policy.classify_head(&head).map_or(Ok(()), |verdict| yield_to_critical(verdict, &mut held))?;
+            None
+        }
     };
-
+    let payload = intake.whole(limit, &mut held).await.map_err(|error| Problem::body(&error))?;
     let draft = Draft {
         tenant: Arc::clone(&ingest.anonymous),
         content_type: job_head::content_type(&parts.headers)?.map(Box::from),
         expires_in,
         carried: job_head::carried(&parts.headers),
     };
-    let job = draft.job(&policy, classified, payload, ingest.gateway.clock.wall());
+    let turn = ingest.take_turn(&policy, &parts.headers, &draft, &payload, Route::Jobs).await?;
+    if let Turn::Stored(known) = turn {
+        drop(permit);
+        return Ok(replay(ingest, &policy, known));
+    }
+    let admitted = draft::classify(&policy, &head, &payload).and_then(|classified| {
+        let permit = permit.map_or_else(|| ingest.admit(&policy, classified.tier), Ok)?;
+        Ok((classified, permit))
+    });
+    let (classified, permit) = admitted.map_err(|problem| turn.tell(problem))?;
+    let job = draft.job(&policy, classified, payload, turn.keyed(), ingest.gateway.clock.wall());
+    store(ingest, &policy, permit, job, turn, arrived).await
+}
+
+/// Stores the job; its claim is held until its fate is known.
+async fn store(
+    ingest: &Ingest,
+    policy: &Policy,
+    permit: Permit,
+    job: Job,
+    turn: Turn,
+    arrived: Moment,
+) -> Result<Receipt, Problem> {
     let (id, tier, limit) = (job.id, job.tier, permit.limit());
-    let stored = ingest.store(permit, vec![job], ingest.time_left(arrived)).await?;
-    Ok(Receipt { id, tier, queue: Arc::clone(&policy.tiers[tier].queue), stored, limit })
+    let unsure = turn.is_unsure();
+    let claims = turn.into_claim().into_iter().collect();
+    let stored = ingest.store(permit, vec![job], claims, ingest.time_left(arrived)).await;
+    let stored = stored.map_err(|problem| if unsure { problem.unknown_outcome() } else { problem })?;
+    let queue = Arc::clone(&policy.tiers[tier].queue);
+    Ok(Receipt { id, tier, queue, stored, limit, duplicate: false })
+}
+
+/// The receipt of the job that an earlier request stored under the key; no token is taken.
+fn replay(ingest: &Ingest, policy: &Policy, known: KnownJob) -> Receipt {
+    let (id, tier) = (known.id, known.tier);
+    ingest.gateway.metrics.duplicate(tier, 1);
+    let depth = ingest.gateway.admission.reports()[tier].backlog.depth();
+    Receipt {
+        id,
+        tier,
+        queue: Arc::clone(&policy.tiers[tier].queue),
+        stored: Stored { durability: ingest.gateway.queue.durability(), depth },
+        limit: ingest.gateway.admission.allowance(tier),
+        duplicate: true,
+    }
 }
 
 /// What must be well formed before the gate is asked; gives the lifetime that the client asks for.
@@ -99,7 +146,6 @@ pub fn check_head(parts: &Parts, declared: Option<u64>, limit: u64) -> Result<Op
             "structured CloudEvents and batches of them are not available yet: send ce-* header fields";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    job_head::check_no_idempotency_key(&parts.headers)?;
     Ok(expires_in)
 }
 
@@ -111,13 +157,7 @@ fn admit_by_head(
     held: &mut Reservation<'_>,
 ) -> Result<Option<Permit>, Problem> {
     let verdict = policy.classify_head(head).map_err(|error| Problem::wish(&error))?;
-    let critical = match verdict {
-        HeadVerdict::Decided(tier) => tier == Tier::P0,
-        HeadVerdict::NeedsBody(tiers) => tiers.contains(Tier::P0),
-    };
-    if !critical {
-        held.yield_to_critical().map_err(|_| Problem::overloaded())?;
-    }
+    yield_to_critical(verdict, held)?;
     match verdict {
         HeadVerdict::Decided(tier) => ingest.admit(policy, tier).map(Some),
         HeadVerdict::NeedsBody(tiers) => {
@@ -129,6 +169,15 @@ fn admit_by_head(
     }
 }
 
+/// Leaves the last of the memory for bodies to jobs that may be critical.
+fn yield_to_critical(verdict: HeadVerdict, held: &mut Reservation<'_>) -> Result<(), Problem> {
+    let critical = match verdict {
+        HeadVerdict::Decided(tier) => tier == Tier::P0,
+        HeadVerdict::NeedsBody(tiers) => tiers.contains(Tier::P0),
+    };
+    if critical { Ok(()) } else { held.yield_to_critical().map_err(|_| Problem::overloaded()) }
+}
+
 /// What a client gets for a stored job.
 struct Receipt {
     id: JobId,
@@ -136,6 +185,7 @@ struct Receipt {
     queue: Arc<str>,
     stored: Stored,
     limit: RateLimit,
+    duplicate: bool,
 }
 
 impl Receipt {
@@ -146,7 +196,7 @@ impl Receipt {
             queue: &self.queue,
             durability: self.stored.durability.as_str(),
             depth: self.stored.depth,
-            duplicate: false,
+            duplicate: self.duplicate,
         };
         // Cannot fail: plain strings and numbers.
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
@@ -273,7 +323,6 @@ mod tests {
     async fn what_is_not_built_yet_is_refused_and_not_ignored() {
         let desk = Desk::usual();
         let cases = [
-            ("idempotency-key", "k", 400, "invalid_idempotency_key"),
             ("content-encoding", "gzip", 415, "unsupported_media_type"),
             ("content-type", "application/cloudevents+json; charset=utf-8", 415, "unsupported_media_type"),
             ("content-type", "Application/CloudEvents-Batch+json", 415, "unsupported_media_type"),
@@ -283,7 +332,7 @@ mod tests {
             assert_eq!(answer.code(), (status, code.to_owned()), "{name}: {value}");
             assert!(answer.json()["detail"].as_str().unwrap().contains("not available yet"));
         }
-        assert_eq!(desk.counts(), [4.0, 0.0, 0.0, 4.0]);
+        assert_eq!(desk.counts(), [3.0, 0.0, 0.0, 3.0]);
     }
 
     #[tokio::test]

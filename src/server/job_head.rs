@@ -8,7 +8,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::code::Code;
-use crate::server::fields::{IDEMPOTENCY_KEY, TIDEGATE_EXPIRES_IN, TIDEGATE_ORDERING_KEY, TIDEGATE_TIER};
+use crate::server::fields::{TIDEGATE_EXPIRES_IN, TIDEGATE_ORDERING_KEY, TIDEGATE_TIER};
 use crate::server::problem::Problem;
 
 /// Header fields that a job takes along to its worker, in lower case.
@@ -34,18 +34,6 @@ pub fn check(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
         check_ordering_key(text(&TIDEGATE_ORDERING_KEY, key)?)?;
     }
     headers.get(TIDEGATE_EXPIRES_IN).map(expires_in).transpose()
-}
-
-/// Refuses an idempotency key on a single job: to ignore it would break what the client relies on.
-///
-/// # Errors
-/// 400 `invalid_idempotency_key`.
-pub fn check_no_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key(IDEMPOTENCY_KEY) {
-        let detail = "idempotency keys are not available yet: send the job without Idempotency-Key";
-        return Err(Problem::new(Code::InvalidIdempotencyKey, detail));
-    }
-    Ok(())
 }
 
 /// Checks an ordering key, wherever it was read: 1 to 255 bytes, none of them a control character.

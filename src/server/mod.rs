@@ -8,10 +8,11 @@
 //! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
 //! 4. [`budget`]: is there memory for the body.
 //! 5. [`framing`], [`job_head`]: is the head well formed.
-//! 6. the policy and the gate, by the head alone where it decides: a shut tier costs no body.
-//! 7. [`body`]: frame by frame, under a limit, the budget and the request's deadline.
-//! 8. the policy and the gate again, where the body decides; [`draft`] makes the job.
-//! 9. `runtime::forward`: the job is stored, then answered with a receipt ([`ingest`], [`batch`]).
+//! 6. [`keyed`]: does the idempotency key stand for a job that is stored already; then no gate is asked.
+//! 7. the policy and the gate, by the head alone where it decides: a shut tier costs no body.
+//! 8. [`body`]: frame by frame, under a limit, the budget and the request's deadline.
+//! 9. the key claimed; the policy and the gate again, where the body decides; [`draft`] makes the job.
+//! 10. `runtime::forward`: the job is stored, then answered with a receipt ([`ingest`], [`batch`]).
 //!
 //! Whatever fails on the way becomes a [`problem`], the only map from failure to HTTP.
 
@@ -27,6 +28,7 @@ pub mod health;
 pub mod ingest;
 pub mod job_head;
 pub mod json_object;
+pub mod keyed;
 pub mod leases;
 pub mod limits;
 pub mod listen;

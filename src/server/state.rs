@@ -15,6 +15,7 @@ use crate::policy::{Policy, Requirement};
 use crate::queue::{Durability, Stored};
 use crate::runtime::admission::Permit;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::idempotency::Claim;
 use crate::runtime::lifecycle::Phase;
 use crate::server::access::{ANONYMOUS, Access};
 use crate::server::body::Intake;
@@ -72,15 +73,16 @@ impl Ingest {
         self.gateway.admission.admit(tier, Cost::ONE).map_err(|refusal| Problem::refusal(tier, &refusal))
     }
 
-    /// Stores jobs for which there is a permit.
+    /// Stores jobs for which there is a permit, under the keys that are claimed.
     pub(super) async fn store(
         &self,
         permit: Permit,
         jobs: Vec<Job>,
+        claims: Vec<Claim>,
         within: Duration,
     ) -> Result<Stored, Problem> {
         let (tier, limit) = (permit.tier(), permit.limit());
-        self.gateway.forward.store(permit, jobs, within).await.map_err(|error| {
+        self.gateway.forward.store(permit, jobs, claims, within).await.map_err(|error| {
             let bounds = self.gateway.policy.load().regulator.tiers[tier].retry_after;
             let drain = self.gateway.admission.reports()[tier].drain;
             Problem::store(tier, &error, limit, pause::after_failed_store(&error, drain, bounds))

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,21 +20,21 @@ use tower::ServiceExt;
 
 use crate::clock::Clock;
 use crate::domain::backlog::{Backlog, Reading};
-use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap, TierSet};
-use crate::domain::totals::Totals;
 use crate::policy::compile::compile;
 use crate::policy::{DEFAULT_DOCUMENT, Policy};
-use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
+use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::lease::{Lease, LeaseRequest};
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
-use crate::queue::error::{QueueError, StoreError};
-use crate::queue::{BoxFuture, Durability, JobQueue, Storing, StoringAnswer};
+use crate::queue::error::StoreError;
+use crate::queue::keys::KeySettings;
+use crate::queue::scripted::ScriptedQueue;
 use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
 use crate::runtime::forward::Forward;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::access::Access;
@@ -86,6 +86,7 @@ impl Desk {
             path: folder.path().join("queue.db"),
             durability: EmbeddedDurability::Disk,
             max_bytes: 1 << 30,
+            keys: KeySettings::default(),
         };
         let queue = Arc::new(EmbeddedQueue::open(&settings, TierRules::of(&policy), clock).unwrap());
         Desk::on(queue.clone(), Some(queue), policy, clock, folder)
@@ -93,7 +94,7 @@ impl Desk {
 
     /// A queue that fails so.
     pub fn failing(failure: Option<StoreError>) -> Desk {
-        let queue = Arc::new(Failing(failure, Mutex::default()));
+        let queue = Arc::new(ScriptedQueue::failing(failure));
         let policy = compile(DEFAULT_DOCUMENT, "test").unwrap().policy;
         Desk::on(queue, None, policy, Clock::start(), tempfile::tempdir().unwrap())
     }
@@ -112,6 +113,7 @@ impl Desk {
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
             forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
+            claims: Claims::default(),
             queue,
             leases,
             lifecycle: Lifecycle::starting(),
@@ -236,59 +238,5 @@ impl hyper::body::Body for Chunks {
             None if self.ends => Poll::Ready(None),
             None => Poll::Pending,
         }
-    }
-}
-
-/// A queue that refuses every job so, or, without a failure, never says what became of it.
-struct Failing(Option<StoreError>, Mutex<Vec<StoringAnswer>>);
-
-impl JobQueue for Failing {
-    fn name(&self) -> &'static str {
-        "failing"
-    }
-
-    fn durability(&self) -> Durability {
-        Durability::Disk
-    }
-
-    fn enqueue(&self, _tier: Tier, _jobs: Vec<Job>) -> Result<Storing, StoreError> {
-        let (answer, storing) = Storing::channel();
-        match &self.0 {
-            Some(error) => drop(answer.send(Err(error.clone()))),
-            None => self.1.lock().unwrap().push(answer),
-        }
-        Ok(storing)
-    }
-
-    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
-    }
-
-    fn totals(&self) -> TierMap<Totals> {
-        TierMap::default()
-    }
-
-    fn check_own_disk(&self) -> Result<(), QueueError> {
-        Err(QueueError::Unavailable { detail: "disk full".to_owned() })
-    }
-
-    fn dead_letters(&self, _query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
-    }
-
-    fn dead_letter(&self, _id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
-    }
-
-    fn replay(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
-    }
-
-    fn purge(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
     }
 }

@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
 /// One family: what the exposition calls it and what its numbers mean.
@@ -38,6 +38,8 @@ families! {
     JOBS_LEASED = "tidegate_jobs_leased" ["tier"] "Jobs that a worker holds.";
     JOBS_DONE = "tidegate_jobs_done_total" ["tier"] "Jobs acknowledged by workers.";
     EXPIRED_JOBS = "tidegate_expired_jobs_total" ["tier"] "Jobs dropped because they were past their expiry.";
+    IDEMPOTENCY_KEYS = "tidegate_idempotency_keys" [] "Idempotency keys known now.";
+    IDEMPOTENCY_HORIZON = "tidegate_idempotency_horizon_seconds" [] "Every idempotency key stored within this time is known.";
     DEAD_LETTERS = "tidegate_dead_letters" ["tier"] "Dead letters now.";
     DEAD_LETTERS_PURGED = "tidegate_dead_letters_purged_total" ["tier"] "Dead letters deleted for good.";
     DEAD_LETTERS_AT_START = "tidegate_dead_letters_at_start" ["tier"] "Dead letters found at start.";
@@ -73,6 +75,11 @@ impl Family {
     /// Registers the family as counters by label.
     pub fn counters(self, registry: &Registry) -> prometheus::Result<IntCounterVec> {
         registered(registry, IntCounterVec::new(self.opts(), self.labels)?)
+    }
+
+    /// Registers the family as a plain gauge.
+    pub fn gauge(self, registry: &Registry) -> prometheus::Result<Gauge> {
+        registered(registry, Gauge::with_opts(self.opts())?)
     }
 
     /// Registers the family as gauges by label.

@@ -18,6 +18,7 @@ pub struct Metrics {
     pub(super) scraped: Scraped,
     received: IntCounter,
     admitted: TierMap<IntCounter>,
+    duplicate: TierMap<IntCounter>,
     refused: IntCounterVec,
     invalid: IntCounterVec,
     stored_late: TierMap<IntCounter>,
@@ -70,6 +71,7 @@ impl Metrics {
             scraped: Scraped::new(&registry, classic_names)?,
             received: family::JOBS_RECEIVED.counter(&registry)?,
             admitted: TierMap::from_fn(|tier| admitted.with_label_values(&[tier.as_str()])),
+            duplicate: TierMap::from_fn(|tier| duplicate.with_label_values(&[tier.as_str()])),
             refused: family::JOBS_REFUSED.counters(&registry)?,
             invalid: family::JOBS_INVALID.counters(&registry)?,
             stored_late: TierMap::from_fn(|tier| stored_late.with_label_values(&[tier.as_str()])),
@@ -80,7 +82,7 @@ impl Metrics {
             latency: TierMap::from(latencies),
             registry,
         };
-        metrics.show_from_the_start(&duplicate);
+        metrics.show_from_the_start();
         Ok(metrics)
     }
 
@@ -88,6 +90,12 @@ impl Metrics {
     pub fn admitted(&self, tier: Tier, jobs: u64) {
         self.received.inc_by(jobs);
         self.admitted[tier].inc_by(jobs);
+    }
+
+    /// Counts jobs that were received and answered with the receipt of an earlier request.
+    pub fn duplicate(&self, tier: Tier, jobs: u64) {
+        self.received.inc_by(jobs);
+        self.duplicate[tier].inc_by(jobs);
     }
 
     /// Counts jobs that were received and refused (429, 503, 504); no tier before classification.
@@ -155,7 +163,7 @@ impl Metrics {
     }
 
     /// Touches every series of the closed label sets, so that dashboards see zeros and not gaps.
-    fn show_from_the_start(&self, duplicate: &IntCounterVec) {
+    fn show_from_the_start(&self) {
         for tier in [None, Some(Tier::P0), Some(Tier::P1), Some(Tier::P2)] {
             for code in REFUSALS {
                 self.refused.with_label_values(&[label(tier), code.as_str()]);
@@ -163,7 +171,6 @@ impl Metrics {
             self.retry_after.with_label_values(&[label(tier)]);
         }
         for tier in Tier::ALL {
-            duplicate.with_label_values(&[tier.as_str()]);
             self.request.with_label_values(&[tier.as_str(), status_label(202)]);
         }
         for code in Code::ALL.iter().filter(|code| !REFUSALS.contains(code)) {

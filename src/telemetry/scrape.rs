@@ -2,8 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use prometheus::{Encoder, GaugeVec, IntCounterVec, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, GaugeVec, IntCounterVec, Registry, TextEncoder};
 
+use crate::domain::idempotency::KeyIndex;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
@@ -18,6 +19,8 @@ pub struct Scrape<'a> {
     pub reports: TierMap<TickReport>,
     /// The queue's counts.
     pub totals: TierMap<Totals>,
+    /// The idempotency keys.
+    pub keys: KeyIndex,
     /// The policy in force.
     pub policy: &'a Policy,
 }
@@ -35,6 +38,8 @@ pub(super) struct Scraped {
     leased: GaugeVec,
     dead: GaugeVec,
     dead_at_start: GaugeVec,
+    keys: Gauge,
+    key_horizon: Gauge,
     depth: GaugeVec,
     oldest_age: GaugeVec,
     signal_age: GaugeVec,
@@ -72,6 +77,8 @@ impl Scraped {
             leased: family::JOBS_LEASED.gauges(registry)?,
             dead: family::DEAD_LETTERS.gauges(registry)?,
             dead_at_start: family::DEAD_LETTERS_AT_START.gauges(registry)?,
+            keys: family::IDEMPOTENCY_KEYS.gauge(registry)?,
+            key_horizon: family::IDEMPOTENCY_HORIZON.gauge(registry)?,
             depth: family::QUEUE_DEPTH.gauges(registry)?,
             oldest_age: family::QUEUE_OLDEST_AGE.gauges(registry)?,
             signal_age: family::SIGNAL_AGE.gauges(registry)?,
@@ -97,6 +104,8 @@ impl Scraped {
             self.lost_unread.with_label_values(&[tier.as_str()]);
             self.headroom.with_label_values(&[tier.as_str()]).set(f64::INFINITY);
         }
+        self.keys.set(scrape.keys.keys as f64);
+        self.key_horizon.set(scrape.keys.horizon.as_secs_f64());
         self.revision.reset();
         self.revision.with_label_values(&[scrape.policy.revision.as_str()]).set(1.0);
         for result in ["applied", "rejected", "unchanged"] {

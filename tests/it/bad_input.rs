@@ -77,9 +77,14 @@ async fn malformed_headers() {
     ] {
         cases.push(case(name, job(&fields, "{}"), Problem(400, "malformed_request")));
     }
-    // A key that would be ignored is refused: a client relies on it.
-    let keyed = format!("idempotency-key: \"k-1\"\r\n{length}");
-    cases.push(case("an idempotency key", job(&keyed, "{}"), Problem(400, "invalid_idempotency_key")));
+    let long = "k".repeat(256);
+    for key in ["", "\"\"", "a b", "\"k", "\"a\"b\"", "a\u{e9}", &long] {
+        let keyed = format!("idempotency-key: {key}\r\n{length}");
+        let name = format!("the idempotency key {key:.20?}");
+        cases.push(case(&name, job(&keyed, "{}"), Problem(400, "invalid_idempotency_key")));
+    }
+    let twice = format!("idempotency-key: k\r\nidempotency-key: k\r\n{length}");
+    cases.push(case("two idempotency keys", job(&twice, "{}"), Problem(400, "invalid_idempotency_key")));
     for wish in ["p9", "P0", "0", "p0,p1", "\"p0\"", ""] {
         let fields = format!("tidegate-tier: {wish}\r\n{length}");
         cases.push(case(

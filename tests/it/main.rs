@@ -19,6 +19,7 @@ mod dead_letters;
 mod events;
 mod explain;
 mod first_light;
+mod idempotency;
 mod leasing;
 mod protection;
 mod queue_contract;

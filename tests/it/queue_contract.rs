@@ -15,6 +15,7 @@ use tidegate::queue::JobQueue;
 use tidegate::queue::embedded::EmbeddedQueue;
 use tidegate::queue::embedded::lease::{LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use tidegate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+use tidegate::queue::keys::KeySettings;
 
 struct Embedded {
     folder: TempDir,
@@ -29,6 +30,7 @@ impl Backend for Embedded {
             path: self.folder.path().join("data/queue.db"),
             durability: self.durability,
             max_bytes: 1 << 30,
+            keys: KeySettings::default(),
         };
         let retry = RetryPolicy {
             attempts: 3,
@@ -85,6 +87,7 @@ promises! {
     closing_stores_what_was_handed_over
     jobs_are_stored_though_nobody_waits
     dead_letters_are_kept_until_somebody_decides
+    a_job_is_known_by_its_key
     many_callers_at_once_get_true_receipts
     an_empty_queue_counts_nothing
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate::clock::Clock;
 use tidegate::domain::backlog::Reading;
+use tidegate::domain::idempotency::{Fingerprint, Key, Keyed};
 use tidegate::domain::job::{Job, JobId};
 use tidegate::domain::tier::{Tier, TierMap};
 use tidegate::queue::dead_letter::{DeadLetterQuery, PurgeResult, ReplayResult};
@@ -63,6 +64,7 @@ pub fn job(tier: Tier, payload: &str) -> Job {
             "traceparent".into(),
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
         )],
+        keyed: None,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
     }
 }
@@ -225,6 +227,36 @@ pub async fn dead_letters_are_kept_until_somebody_decides<B: Backend>(backend: &
     assert_eq!(queue.dead_letter(sent[0].id).await.unwrap(), None);
     assert_eq!(reading(&*queue, Tier::P1).await.backlog.depth(), 1, "a purge does not touch the depth");
     assert_balanced(&*queue);
+}
+
+/// A job is known by its idempotency key from its receipt on, when it is done too, also after a restart.
+pub async fn a_job_is_known_by_its_key<B: Backend>(backend: &B) {
+    let opened = backend.open().await;
+    let queue = B::queue(&opened);
+    let key = |text: &str| Key::of("acme", "/v1/jobs", text).unwrap();
+    let keyed = |text: &str| Keyed { key: key(text), fingerprint: Fingerprint::of([text.as_bytes()]) };
+    let named = |text: &str| Job { keyed: Some(keyed(text)), ..job(Tier::P1, text) };
+    let sent = vec![named("a"), job(Tier::P1, "without"), named("b")];
+    assert_eq!(queue.job_of_key(key("a")).await, Ok(None));
+    store(&*queue, sent.clone()).await;
+    for taken in take_all::<B>(&opened, Tier::P1, 3).await {
+        assert_eq!(taken.job.keyed, None, "a key is the client's, not the worker's");
+        B::finish(&opened, taken).await;
+    }
+    let knows_both = async |queue: &dyn JobQueue| {
+        for (text, sent) in [("a", &sent[0]), ("b", &sent[2])] {
+            let known = queue.job_of_key(key(text)).await.unwrap().unwrap();
+            assert_eq!((known.id, known.tier), (sent.id, Tier::P1));
+            assert_eq!(known.fingerprint, keyed(text).fingerprint);
+        }
+        assert_eq!(queue.job_of_key(key("c")).await, Ok(None));
+        assert_eq!(queue.key_index().keys, 2);
+    };
+    knows_both(&*queue).await;
+    queue.close().await;
+    drop((queue, opened));
+    let opened = backend.open().await;
+    knows_both(&*B::queue(&opened)).await;
 }
 
 /// Many callers at once: every receipt is a stored job, and depths given in receipts never repeat.

@@ -33,6 +33,9 @@ impl QueueFile {
             .map_err(|error| refused(path, &error))?;
         let blank = new || check_format(&connection, path)?;
         configure(&connection, blank, settings.durability).map_err(|error| refused(path, &error))?;
+        if !blank {
+            upgrade(&connection).map_err(|error| refused(path, &error))?;
+        }
         if blank {
             connection.execute_batch(&create_statement()).map_err(|error| refused(path, &error))?;
             sync_folder(folder).map_err(|error| io(path, &error))?;
@@ -136,10 +139,21 @@ fn check_format(connection: &Connection, path: &Path) -> Result<bool, OpenError>
     if version > FORMAT_VERSION {
         return Err(OpenError::NewerFormat { path: path.to_owned(), found: version, known: FORMAT_VERSION });
     }
-    if version < FORMAT_VERSION {
+    if version < OLDEST_VERSION {
         return Err(corrupt(path, "its format version was never in use"));
     }
     Ok(false)
+}
+
+/// Brings a file of an earlier format to this one, in one transaction.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == FORMAT_VERSION {
+        return Ok(());
+    }
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {KEYS_TABLE} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+    ))
 }
 
 fn configure(connection: &Connection, blank: bool, durability: EmbeddedDurability) -> rusqlite::Result<()> {
@@ -175,6 +189,7 @@ fn create_statement() -> String {
          CREATE INDEX dead_tier ON dead (tier);
          CREATE TABLE stock (tier INTEGER PRIMARY KEY, jobs INTEGER NOT NULL, dead INTEGER NOT NULL);
          INSERT INTO stock VALUES (0, 0, 0), (1, 0, 0), (2, 0, 0);
+         {KEYS_TABLE}
          CREATE TABLE probe (one INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
          PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {FORMAT_VERSION};
@@ -188,5 +203,11 @@ const SQLITE_HEADER: &[u8] = b"SQLite format 3\0";
 /// `TIDE`: marks the file as ours.
 const APPLICATION_ID: i64 = 0x5449_4445;
 
+/// Idempotency keys, in order of storing; since format 2.
+const KEYS_TABLE: &str = "CREATE TABLE keys (seq INTEGER PRIMARY KEY, entry BLOB NOT NULL);";
+
 /// The format this program writes; raised by one with every change of the tables or the records.
-const FORMAT_VERSION: i64 = 1;
+const FORMAT_VERSION: i64 = 2;
+
+/// The oldest format it reads; such a file is brought to this one when it is opened.
+const OLDEST_VERSION: i64 = 1;

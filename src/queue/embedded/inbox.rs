@@ -252,7 +252,8 @@ mod tests {
 
     fn append(tier: Tier, jobs: usize, bytes: usize) -> (Append, Storing) {
         let (answer, storing) = Storing::channel();
-        let job = Encoded { record: Bytes::from(vec![0; bytes / jobs]), key: None, expires_at: None };
+        let job =
+            Encoded { record: Bytes::from(vec![0; bytes / jobs]), key: None, expires_at: None, keyed: None };
         (Append { tier, jobs: vec![job; jobs], bytes, answer }, storing)
     }
 

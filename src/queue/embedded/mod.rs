@@ -6,6 +6,7 @@
 
 mod file;
 mod inbox;
+mod keys;
 pub mod lease;
 mod leases;
 mod line;
@@ -36,6 +37,7 @@ use tokio::{join, select};
 
 use crate::clock::Clock;
 use crate::domain::backlog::Reading;
+use crate::domain::idempotency::{Key, KeyIndex};
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
@@ -45,12 +47,14 @@ use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::line::Waiting;
 use crate::queue::embedded::reader::Request;
+use crate::queue::embedded::record::Encoded;
 use crate::queue::embedded::reserve::Reserve;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
 use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::state::State;
 use crate::queue::embedded::writer::Writer;
 use crate::queue::error::{QueueError, StoreError};
+use crate::queue::keys::KnownJob;
 use crate::queue::{BoxFuture, Durability, JobQueue, Storing, Totals};
 
 /// A durable queue in one file. Dropping it stores what was handed over and waits for that.
@@ -74,14 +78,20 @@ impl EmbeddedQueue {
         let found = recovery::find(&file, path)?;
         let used_bytes = store::used_bytes(&file.connection).map_err(|error| file::refused(path, &error))?;
         let reading = file::open_for_reading(path)?;
-        let content = recovery::content(&found);
+        let keys = recovery::keys(&file, settings.keys, clock.wall())
+            .map_err(|error| file::refused(path, &error))?;
+        let content = recovery::content(&found, &keys);
         let durability = match settings.durability {
             EmbeddedDurability::Disk => Durability::Disk,
             EmbeddedDurability::Relaxed => Durability::Memory,
         };
         let (requests, inbound) = sync_channel(MAX_REQUESTS);
-        let shared =
-            Arc::new(Shared::new(clock, durability, recovery::state(found, rules, clock.wall()), requests));
+        let shared = Arc::new(Shared::new(
+            clock,
+            durability,
+            recovery::state(found, keys, rules, clock.wall()),
+            requests,
+        ));
         let shared_by_reader = Arc::clone(&shared);
         let reader = spawn("queue-reader", path, move || reader::run(&reading, &shared_by_reader, &inbound))?;
         let max_bytes = settings.max_bytes;
@@ -310,10 +320,19 @@ impl JobQueue for EmbeddedQueue {
 
     fn enqueue(&self, tier: Tier, jobs: Vec<Job>) -> Result<Storing, StoreError> {
         let jobs: Vec<_> = jobs.iter().map(record::encode).collect();
-        let bytes = jobs.iter().map(|job| job.record.len()).sum();
+        let bytes = jobs.iter().map(Encoded::bytes).sum();
         let (answer, storing) = Storing::channel();
         self.shared.inbox.append(Append { tier, jobs, bytes, answer })?;
         Ok(storing)
+    }
+
+    fn job_of_key(&self, key: Key) -> BoxFuture<'_, Result<Option<KnownJob>, QueueError>> {
+        let found = self.shared.state().keys.find(key, self.shared.clock.wall());
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn key_index(&self) -> KeyIndex {
+        self.shared.state().keys.index(self.shared.clock.wall())
     }
 
     fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {

@@ -194,6 +194,7 @@ fn unreadable(tier: Tier, accepted_at: Timestamp) -> Job {
         accepted_at,
         expires_at: None,
         headers: Vec::new(),
+        keyed: None,
         payload: Bytes::new(),
     }
 }

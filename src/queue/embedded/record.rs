@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
+use crate::queue::embedded::keys::{ENTRY_BYTES, KeyEntry};
 
 /// A job ready to be stored.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Encoded {
     pub key: Option<KeyHash>,
     /// From when on the job is dropped.
     pub expires_at: Option<Timestamp>,
+    /// What the client names it by.
+    pub keyed: Option<KeyEntry>,
 }
 
 /// An ordering key in eight bytes (FNV-1a). Two keys with one hash only wait for each other needlessly.
@@ -61,6 +64,14 @@ pub(super) fn encode(job: &Job) -> Encoded {
         record: Bytes::from(record),
         key: job.ordering_key.as_deref().map(KeyHash::of),
         expires_at: job.expires_at,
+        keyed: job.keyed.map(|keyed| KeyEntry::new(keyed, job.id, job.tier, job.accepted_at)),
+    }
+}
+
+impl Encoded {
+    /// Bytes to be stored.
+    pub(super) fn bytes(&self) -> usize {
+        self.record.len() + self.keyed.map_or(0, |_| ENTRY_BYTES)
     }
 }
 
@@ -99,6 +110,7 @@ pub(super) fn salvage(tier: Tier, record: &Bytes) -> Option<Job> {
         accepted_at,
         expires_at,
         headers,
+        keyed: None,
         payload,
     })
 }
@@ -238,6 +250,7 @@ mod tests {
                     .into_iter()
                     .map(|(name, value)| (Box::from(name), Box::from(value)))
                     .collect(),
+                keyed: None,
                 payload: Bytes::from(payload),
             },
         )

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::domain::tier::TierMap;
 use crate::policy::{Ordering, Policy, RetryPolicy};
+use crate::queue::keys::KeySettings;
 
 /// Where and how the queue keeps its jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct EmbeddedSettings {
     pub durability: EmbeddedDurability,
     /// The file may not grow beyond this many bytes.
     pub max_bytes: u64,
+    /// How long idempotency keys are kept.
+    pub keys: KeySettings,
 }
 
 /// Whether a receipt waits for the disk.

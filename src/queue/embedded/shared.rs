@@ -161,12 +161,14 @@ mod tests {
     use crate::queue::JobQueue;
     use crate::queue::embedded::EmbeddedQueue;
     use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+    use crate::queue::keys::KeySettings;
 
     fn open(folder: &Path) -> EmbeddedQueue {
         let settings = EmbeddedSettings {
             path: folder.join("queue.db"),
             durability: EmbeddedDurability::Disk,
             max_bytes: 1 << 30,
+            keys: KeySettings::default(),
         };
         let retry =
             RetryPolicy { attempts: 3, backoff: Duration::from_secs(1), max_backoff: Duration::from_secs(1) };

@@ -10,6 +10,7 @@ use crate::domain::time::{Moment, Timestamp};
 use crate::policy::Ordering;
 use crate::queue::Totals;
 use crate::queue::ages::Ages;
+use crate::queue::embedded::keys::Keys;
 use crate::queue::embedded::lease::{LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::leases::{Held, Leases};
 use crate::queue::embedded::line::{Known, Line, Waiting};
@@ -69,6 +70,8 @@ pub(super) struct State {
     pub counts: TierMap<Counts>,
     /// When jobs came in.
     pub ages: TierMap<Ages>,
+    /// The idempotency keys.
+    pub keys: Keys,
     /// Who waits for jobs.
     pub polls: Polls,
     /// The rules in force.
@@ -95,12 +98,14 @@ impl State {
         lines: TierMap<Line>,
         counts: TierMap<Counts>,
         ages: TierMap<Ages>,
+        keys: Keys,
         rules: TierMap<TierRules>,
     ) -> State {
         State {
             lines,
             counts,
             ages,
+            keys,
             rules,
             polls: Polls::default(),
             outage: None,

@@ -19,6 +19,17 @@ pub(super) struct Content {
     pub tails: TierMap<i64>,
     /// What expires when.
     pub expiry: TierMap<Expiry>,
+    /// The rows of idempotency keys.
+    pub keys: KeyRows,
+}
+
+/// Which numbers the rows of idempotency keys have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyRows {
+    /// No row has a smaller one.
+    pub first: i64,
+    /// The next row's.
+    pub next: i64,
 }
 
 /// What is known of a tier's expiries.
@@ -110,6 +121,10 @@ fn apply(
         for job in &append.jobs {
             let seq = done.content.admit(append.tier, job.expires_at);
             store::append(db, append.tier, seq, job)?;
+            if let Some(entry) = &job.keyed {
+                store::append_key(db, done.content.keys.next, entry)?;
+                done.content.keys.next += 1;
+            }
         }
     }
     for order in &batch.orders {
@@ -131,8 +146,28 @@ fn apply(
             sweep(db, shared, tier, done, batch.expired, now)?;
         }
     }
+    forget_keys(db, shared, &mut done.content.keys)?;
     store::write_stock(db, &before, &done.content.stock)
 }
+
+/// Deletes the rows of forgotten keys, some at a time.
+fn forget_keys(db: &Connection, shared: &Shared, rows: &mut KeyRows) -> rusqlite::Result<()> {
+    let known_from = shared.state().keys.first();
+    if rows.first < known_from {
+        // A file opened with a smaller bound has many: the first of them may have any number.
+        let first = if rows.first == 0 {
+            store::key_ends(db)?.map_or(known_from, |(first, _)| first)
+        } else {
+            rows.first
+        };
+        rows.first = known_from.min(first.saturating_add(FORGOTTEN_AT_ONCE));
+        store::forget_keys(db, rows.first)?;
+    }
+    Ok(())
+}
+
+/// Rows of keys deleted in one transaction: more than it appends.
+const FORGOTTEN_AT_ONCE: i64 = 4096;
 
 /// Drops what expired, some at a time.
 fn sweep(

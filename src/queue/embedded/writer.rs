@@ -150,6 +150,7 @@ impl Writer {
         let mut state = self.shared.state();
         state.changes_stored(batch.changes);
         for append in batch.appends {
+            append.jobs.iter().filter_map(|job| job.keyed).for_each(|entry| state.keys.add(entry));
             let jobs = numbered(append.jobs, &mut tails[append.tier]);
             state.stored(append.tier, jobs, now);
             answers.push((append.answer, Stored { durability, depth: state.depth(append.tier) }));
@@ -157,6 +158,7 @@ impl Writer {
         for (order, letters) in batch.orders.iter().zip(&done.letters) {
             self.publish_order(&mut state, order, letters, now);
         }
+        state.keys.forget(now);
         for (tier, expired) in done.swept {
             state.dropped(tier, expired.job, expired.due);
         }

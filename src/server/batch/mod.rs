@@ -77,6 +77,7 @@ async fn accept(
     };
     become_item(&mut parts);
     let mut stage = Stage::new(ingest, &parts, draft, arrived);
+    stage.check_no_key_in_head()?;
     let ended = match form {
         Form::Lines => read_lines(ingest, intake, &mut stage, &mut held).await,
         Form::Array => read_array(ingest, intake, &mut stage, &mut held).await,

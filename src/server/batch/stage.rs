@@ -12,9 +12,13 @@ use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
 use crate::policy::Policy;
+use crate::policy::source::KeyText;
+use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
+use crate::runtime::idempotency::Claim;
 use crate::server::batch::tally::Tally;
 use crate::server::draft::{self, Draft};
+use crate::server::keyed::{Route, Turn};
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -36,6 +40,9 @@ pub struct Stage<'a> {
 struct Group {
     permit: Option<Permit>,
     jobs: Vec<Job>,
+    claims: Vec<Claim>,
+    /// Whether the index of keys could not be asked for one of them.
+    unsure: bool,
     places: Vec<usize>,
     bytes: usize,
 }
@@ -71,6 +78,19 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Refuses a batch whose head has an idempotency key: it would stand for every job.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn check_no_key_in_head(&self) -> Result<(), Problem> {
+        match self.policy.idempotency_key_in_head(&self.parts.headers) {
+            KeyText::Absent | KeyText::InBody => Ok(()),
+            KeyText::Found(_) | KeyText::NoText => Err(Problem::malformed(
+                "an idempotency key in the head names one job: a batch takes none there",
+            )),
+        }
+    }
+
     /// Lists the next job as one that passes a limit; gives the problem.
     pub fn too_large(&mut self, detail: String) -> Problem {
         let problem = Problem::new(Code::TooLarge, detail);
@@ -96,7 +116,18 @@ impl<'a> Stage<'a> {
         if std::mem::take(&mut self.stored) {
             self.check_going_on()?;
         }
-        match self.admit(payload) {
+        let turn = match self.turn(&payload).await {
+            Ok(Turn::Stored(known)) => {
+                self.replay(known);
+                return Ok(());
+            }
+            Ok(turn) => turn,
+            Err(problem) => {
+                self.tally.failed(problem);
+                return Ok(());
+            }
+        };
+        match self.admit(payload, turn) {
             Ok(tier) => {
                 let group = &self.groups[tier];
                 if group.jobs.len() >= GROUP_JOBS || group.bytes >= GROUP_BYTES {
@@ -126,27 +157,53 @@ impl<'a> Stage<'a> {
         if self.ingest.time_left(self.arrived).is_zero() { Err(Problem::out_of_time()) } else { Ok(()) }
     }
 
-    fn admit(&mut self, payload: Bytes) -> Result<Tier, Problem> {
+    /// Claims the job's key. One that an earlier job of this very batch holds is free, or known, once that is stored.
+    async fn turn(&mut self, payload: &[u8]) -> Result<Turn, Problem> {
+        let claimed = self.claim(payload).await;
+        let taken = matches!(&claimed, Err(problem) if problem.code() == Code::IdempotencyInProgress);
+        if !(taken && self.groups.iter().any(|(_, group)| !group.claims.is_empty())) {
+            return claimed;
+        }
+        self.store_all().await;
+        self.claim(payload).await
+    }
+
+    async fn claim(&self, payload: &[u8]) -> Result<Turn, Problem> {
+        let (ingest, headers) = (self.ingest, &self.parts.headers);
+        ingest.take_turn(&self.policy, headers, &self.draft, payload, Route::Batch).await
+    }
+
+    /// Lists the next job as one that an earlier request stored.
+    fn replay(&mut self, known: KnownJob) {
+        let gateway = &self.ingest.gateway;
+        gateway.metrics.duplicate(known.tier, 1);
+        self.tally.note_limit(known.tier, gateway.admission.allowance(known.tier));
+        self.tally.duplicate(known.id);
+    }
+
+    fn admit(&mut self, payload: Bytes, turn: Turn) -> Result<Tier, Problem> {
         let length = u64::try_from(payload.len()).ok();
         let head = draft::rule_head(self.parts, &self.draft.tenant, &self.policy, length);
-        let classified = draft::classify(&self.policy, &head, &payload)?;
-        let tier = classified.tier;
-        let permit = self.ingest.admit(&self.policy, tier)?;
+        let admitted = draft::classify(&self.policy, &head, &payload)
+            .and_then(|classified| Ok((self.ingest.admit(&self.policy, classified.tier)?, classified)));
+        let (permit, classified) = admitted.map_err(|problem| turn.tell(problem))?;
+        let (tier, keyed, now) = (classified.tier, turn.keyed(), self.ingest.gateway.clock.wall());
         let group = &mut self.groups[tier];
         match &mut group.permit {
             Some(permits) => permits.join(permit),
             none => *none = Some(permit),
         }
         group.bytes += payload.len();
-        group.jobs.push(self.draft.job(&self.policy, classified, payload, self.ingest.gateway.clock.wall()));
+        group.unsure |= turn.is_unsure();
+        group.claims.extend(turn.into_claim());
+        group.jobs.push(self.draft.job(&self.policy, classified, payload, keyed, now));
         group.places.push(self.tally.admitted());
         Ok(tier)
     }
 
     async fn store(&mut self, tier: Tier) {
-        let Group { permit: Some(permit), jobs, places, .. } = std::mem::take(&mut self.groups[tier]) else {
-            return;
-        };
+        let group = std::mem::take(&mut self.groups[tier]);
+        let Group { permit: Some(permit), jobs, claims, unsure, places, .. } = group else { return };
         self.stored = true;
         let limit = permit.limit();
         let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
@@ -154,8 +211,9 @@ impl<'a> Stage<'a> {
         let stored = if within.is_zero() {
             Err(Problem::out_of_time().of(tier))
         } else {
-            self.ingest.store(permit, jobs, within).await
+            self.ingest.store(permit, jobs, claims, within).await
         };
+        let stored = stored.map_err(|problem| if unsure { problem.unknown_outcome() } else { problem });
         match stored {
             Ok(_) => {
                 self.tally.note_limit(tier, limit);

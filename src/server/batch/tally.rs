@@ -25,6 +25,8 @@ enum Item {
     /// Admitted, on its way to the queue.
     Pending,
     Stored(JobId),
+    /// Stored by an earlier request, under the same key.
+    Duplicate(JobId),
     Failed(Problem),
 }
 
@@ -49,6 +51,11 @@ impl Tally {
     pub fn admitted(&mut self) -> usize {
         self.items.push(Item::Pending);
         self.items.len() - 1
+    }
+
+    /// Adds an item that an earlier request stored.
+    pub fn duplicate(&mut self, id: JobId) {
+        self.items.push(Item::Duplicate(id));
     }
 
     /// Adds an item that failed.
@@ -123,7 +130,7 @@ impl Item {
     const fn problem(&self) -> Option<&Problem> {
         match self {
             Item::Failed(problem) => Some(problem),
-            Item::Pending | Item::Stored(_) => None,
+            Item::Pending | Item::Stored(_) | Item::Duplicate(_) => None,
         }
     }
 }
@@ -167,6 +174,7 @@ impl Serialize for Items<'_> {
 #[serde(untagged)]
 enum ItemBody {
     Stored { index: usize, status: u16, id: Text<JobId> },
+    Duplicate { index: usize, status: u16, id: Text<JobId>, duplicate: bool },
     Failed { index: usize, status: u16, code: &'static str, retry_after_ms: Option<u64> },
 }
 
@@ -174,6 +182,7 @@ impl ItemBody {
     fn of(index: usize, item: &Item) -> ItemBody {
         match item {
             Item::Stored(id) => ItemBody::Stored { index, status: 202, id: Text(*id) },
+            Item::Duplicate(id) => ItemBody::Duplicate { index, status: 202, id: Text(*id), duplicate: true },
             Item::Failed(problem) => ItemBody::Failed {
                 index,
                 status: problem.status().as_u16(),

@@ -81,6 +81,12 @@ impl Problem {
         )
     }
 
+    /// Another request is storing a job under the same idempotency key.
+    pub fn key_in_progress() -> Problem {
+        let detail = "a request with this idempotency key is under way: send it again for its receipt";
+        Problem::new(Code::IdempotencyInProgress, detail).after(LEAST_PAUSE).unknown_outcome()
+    }
+
     /// The gate refused a job of this tier.
     pub fn refusal(tier: Tier, refusal: &Refusal) -> Problem {
         let (code, detail) = match refusal.reason {
@@ -153,6 +159,12 @@ impl Problem {
     #[must_use]
     pub fn of(self, tier: Tier) -> Problem {
         Problem { tier: Some(tier), ..self }
+    }
+
+    /// The same where the job may be stored all the same.
+    #[must_use]
+    pub fn unknown_outcome(self) -> Problem {
+        Problem { outcome: Outcome::Unknown, ..self }
     }
 
     /// The same with a time to come back.

@@ -72,6 +72,7 @@ pub fn faults(scrape: &Scrape, tally: Counts, dead_at_start: [u64; 3]) -> Vec<St
         })
     };
     faults.extend(range("admitted", admitted, tally.admitted));
+    faults.extend(range("duplicate", all("tidegate_jobs_duplicate_total"), tally.duplicate));
     faults.extend(range("refused", refused, tally.refused));
     faults.extend(range("invalid", invalid, tally.invalid));
 
@@ -107,7 +108,7 @@ fn counts_that_disagree_are_named() {
     for family in ["expired_jobs", "dead_letters_purged"] {
         text += &format!("# TYPE tidegate_{family}_total counter\n");
     }
-    let none = Counts { admitted: 0, refused: 0, invalid: 0, open: 0 };
+    let none = Counts { admitted: 0, duplicate: 0, refused: 0, invalid: 0, open: 0 };
     let empty = Scrape::parse(&text).unwrap();
     assert_eq!(faults(&empty, none, [0; 3]), Vec::<String>::new());
     assert_eq!(faults(&empty, Counts { admitted: 1, ..none }, [0; 3]).len(), 1);

@@ -48,7 +48,10 @@ impl Gateway {
             ask = ask.header(name, value);
         }
         let answer = ask.try_send().await.inspect_err(|_| self.tally.open(1))?;
-        self.tally.job(answer.status);
+        match answer.status == 202 && answer.json()["duplicate"] == true {
+            true => self.tally.duplicate(),
+            false => self.tally.job(answer.status),
+        }
         Ok(answer)
     }
 
@@ -89,7 +92,10 @@ impl Gateway {
             Some(items) => {
                 for item in items {
                     let status = item["status"].as_u64().unwrap_or_else(|| panic!("no status: {item}"));
-                    self.tally.job(u16::try_from(status).unwrap());
+                    match item["duplicate"] == true {
+                        true => self.tally.duplicate(),
+                        false => self.tally.job(u16::try_from(status).unwrap()),
+                    }
                 }
             }
             None => self.tally.job(answer.status),

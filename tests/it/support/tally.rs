@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct Tally {
     admitted: AtomicU64,
+    duplicate: AtomicU64,
     refused: AtomicU64,
     invalid: AtomicU64,
     /// Requests whose counting the contract leaves open, or whose answer was never read.
@@ -16,12 +17,18 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub admitted: u64,
+    pub duplicate: u64,
     pub refused: u64,
     pub invalid: u64,
     pub open: u64,
 }
 
 impl Tally {
+    /// Counts one job that was answered with an earlier receipt.
+    pub fn duplicate(&self) {
+        self.duplicate.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts one job by the status of its answer.
     pub fn job(&self, status: u16) {
         match status {
@@ -40,6 +47,7 @@ impl Tally {
     pub fn counts(&self) -> Counts {
         Counts {
             admitted: self.admitted.load(Ordering::Relaxed),
+            duplicate: self.duplicate.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             invalid: self.invalid.load(Ordering::Relaxed),
             open: self.open.load(Ordering::Relaxed),
@@ -48,7 +56,7 @@ impl Tally {
 
     /// Counters start again with the process.
     pub fn restart(&self) {
-        for count in [&self.admitted, &self.refused, &self.invalid, &self.open] {
+        for count in [&self.admitted, &self.duplicate, &self.refused, &self.invalid, &self.open] {
             count.store(0, Ordering::Relaxed);
         }
     }

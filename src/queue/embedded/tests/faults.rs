@@ -215,7 +215,12 @@ impl SmallDisk {
 
     fn open(&self, rig: &Rig) -> EmbeddedQueue {
         let path = self.0.path().join("queue.db");
-        let settings = EmbeddedSettings { path, durability: EmbeddedDurability::Disk, max_bytes: 1 << 40 };
+        let settings = EmbeddedSettings {
+            path,
+            durability: EmbeddedDurability::Disk,
+            max_bytes: 1 << 40,
+            keys: rig.keys,
+        };
         EmbeddedQueue::open(&settings, rig.rules, Clock::start()).unwrap()
     }
 }

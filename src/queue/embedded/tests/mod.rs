@@ -5,6 +5,7 @@ mod dead_letters;
 mod expiry;
 mod faults;
 mod files;
+mod keys;
 mod leases;
 mod oracle;
 mod ordering;
@@ -23,6 +24,7 @@ use super::*;
 use crate::clock::{Clock, ClockHand};
 use crate::domain::tier::TierSet;
 use crate::policy::{Ordering, RetryPolicy};
+use crate::queue::keys::KeySettings;
 use crate::random;
 
 /// A folder, a clock moved by hand and the rules for queues of a test.
@@ -32,6 +34,7 @@ struct Rig {
     hand: ClockHand,
     rules: TierMap<TierRules>,
     max_bytes: u64,
+    keys: KeySettings,
 }
 
 impl Rig {
@@ -49,7 +52,14 @@ impl Rig {
             retry,
             ordering,
         });
-        Rig { folder: tempfile::tempdir().unwrap(), clock, hand, rules, max_bytes: 1 << 30 }
+        Rig {
+            folder: tempfile::tempdir().unwrap(),
+            clock,
+            hand,
+            rules,
+            max_bytes: 1 << 30,
+            keys: KeySettings::default(),
+        }
     }
 
     fn settings(&self) -> EmbeddedSettings {
@@ -57,6 +67,7 @@ impl Rig {
             path: self.folder.path().join("queue.db"),
             durability: EmbeddedDurability::Relaxed,
             max_bytes: self.max_bytes,
+            keys: self.keys,
         }
     }
 
@@ -76,6 +87,7 @@ impl Rig {
             accepted_at,
             expires_at: None,
             headers: Vec::new(),
+            keyed: None,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
         }
     }
