@@ -5,6 +5,7 @@ SHELL := bash
 .PHONY: help run test test-clients lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
+SCENARIO := flash_sale
 export PATH := $(TOOLS)/bin:$(PATH)
 
 help: ## what there is
@@ -45,11 +46,11 @@ league: ## every law in every scenario: docs/control/league.md and the pictures 
 	cargo build --release --locked
 	load-tests/league.sh
 
-load-test: ## a flash sale with k6 against a gateway of its own (about 80 s)
+load-test: $(if $(filter webhooks,$(SCENARIO)),test-clients) ## a k6 scenario against a gateway of its own: a flash sale (80 s), or SCENARIO=webhooks (30 s)
 	@scripts/need cc cargo curl
 	@command -v k6 >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/k6
 	cargo build --release --locked
-	load-tests/run.sh flash_sale.js
+	load-tests/run.sh $(SCENARIO)
 
 $(TOOLS)/bin/cargo-deny:
 	@scripts/need cc cargo

@@ -136,9 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_flash_sale_policy_is_faultless() {
-        let document = include_str!("../../policies/flash-sale.yaml");
-        assert_eq!(compile(document, "policies/flash-sale.yaml").unwrap().warnings.list, []);
+    fn the_other_shipped_policies_are_faultless() {
+        for document in
+            [include_str!("../../policies/flash-sale.yaml"), include_str!("../../policies/webhooks.yaml")]
+        {
+            assert_eq!(compile(document, "shipped").unwrap().warnings.list, []);
+        }
     }
 
     #[test]

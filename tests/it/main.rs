@@ -26,3 +26,4 @@ mod queue_contract;
 mod receipts_survive_kill;
 mod simulate;
 mod stopping;
+mod webhooks;
