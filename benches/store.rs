@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate::clock::Clock;
+use tidegate::domain::idempotency::{Fingerprint, Key, Keyed};
 use tidegate::domain::job::Job;
 use tidegate::domain::tier::{Tier, TierMap, TierSet};
 use tidegate::policy::{Ordering, RetryPolicy};
@@ -28,16 +29,19 @@ fn main() -> Outcome<()> {
     line("the disk alone: 8 KiB written and synced", syncs(folder.path())?);
     for (durability, word) in [(EmbeddedDurability::Disk, "disk"), (EmbeddedDurability::Relaxed, "relaxed")] {
         let queue = Arc::new(open(&folder.path().join(format!("single-{word}.db")), durability)?);
-        line(&format!("{word}: jobs, 64 single enqueues in flight"), runtime.block_on(singles(&queue))?);
+        line(&format!("{word}: jobs, 64 single enqueues in flight"), runtime.block_on(singles(&queue, job))?);
+        let queue = Arc::new(open(&folder.path().join(format!("keyed-{word}.db")), durability)?);
+        line(&format!("{word}: the same under idempotency keys"), runtime.block_on(singles(&queue, keyed))?);
         let queue = Arc::new(open(&folder.path().join(format!("batch-{word}.db")), durability)?);
         line(&format!("{word}: jobs, 4 batches of 1,000 in flight"), runtime.block_on(batches(&queue))?);
         line(&format!("{word}: jobs leased and acknowledged by 1,000"), runtime.block_on(drain(&queue))?);
     }
-    reopen(&runtime, folder.path())
+    reopen(&runtime, &folder.path().join("backlog.db"), job)?;
+    reopen(&runtime, &folder.path().join("keys.db"), keyed)
 }
 
 /// One task per enqueue in flight: each sends its next job when the last one is stored.
-async fn singles(queue: &Arc<EmbeddedQueue>) -> Outcome<f64> {
+async fn singles(queue: &Arc<EmbeddedQueue>, make: fn() -> Job) -> Outcome<f64> {
     let started = Instant::now();
     let senders: Vec<_> = (0..64)
         .map(|_| {
@@ -45,7 +49,7 @@ async fn singles(queue: &Arc<EmbeddedQueue>) -> Outcome<f64> {
             tokio::spawn(async move {
                 let mut stored = 0_u64;
                 while started.elapsed() < RUN {
-                    queue.enqueue(Tier::P1, vec![job()])?.await?;
+                    queue.enqueue(Tier::P1, vec![make()])?.await?;
                     stored += 1;
                 }
                 Outcome::Ok(stored)
@@ -96,12 +100,11 @@ async fn drain(queue: &EmbeddedQueue) -> Outcome<f64> {
     Ok(drained as f64 / started.elapsed().as_secs_f64())
 }
 
-fn reopen(runtime: &tokio::runtime::Runtime, folder: &Path) -> Outcome<()> {
-    let path = folder.join("backlog.db");
-    let queue = open(&path, EmbeddedDurability::Relaxed)?;
+fn reopen(runtime: &tokio::runtime::Runtime, path: &Path, make: fn() -> Job) -> Outcome<()> {
+    let queue = open(path, EmbeddedDurability::Relaxed)?;
     runtime.block_on(async {
         for _ in 0..1000 {
-            let batch = (0..1000).map(|_| job()).collect();
+            let batch = (0..1000).map(|_| make()).collect();
             queue.enqueue(Tier::P2, batch)?.await?;
         }
         Outcome::Ok(())
@@ -109,12 +112,13 @@ fn reopen(runtime: &tokio::runtime::Runtime, folder: &Path) -> Outcome<()> {
     drop(queue);
     let before = resident_kib()?;
     let started = Instant::now();
-    let queue = open(&path, EmbeddedDurability::Disk)?;
+    let queue = open(path, EmbeddedDurability::Disk)?;
     let opened = started.elapsed();
     let leases = runtime.block_on(queue.lease(everything()))?;
     let found = queue.totals()[Tier::P2].recovered;
     println!();
-    println!("a backlog of {found} jobs ({} MiB): open {opened:.1?}", fs::metadata(&path)?.len() >> 20);
+    let (mib, keys) = (fs::metadata(path)?.len() >> 20, queue.key_index().keys);
+    println!("a backlog of {found} jobs with {keys} idempotency keys ({mib} MiB): open {opened:.1?}");
     println!("  first {} leases after {:.1?}", leases.len(), started.elapsed());
     println!("  memory {before} KiB before, {} KiB after", resident_kib()?);
     Ok(())
@@ -160,6 +164,13 @@ fn job() -> Job {
         keyed: None,
         payload: Bytes::from_static(&[b'x'; 256]),
     }
+}
+
+/// A job under a key of its own.
+fn keyed() -> Job {
+    let job = job();
+    let (key, fingerprint) = (Key(*job.id.as_bytes()), Fingerprint([7; 16]));
+    Job { keyed: Some(Keyed { key, fingerprint }), ..job }
 }
 
 fn everything() -> LeaseRequest {
