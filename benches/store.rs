@@ -169,8 +169,9 @@ fn job() -> Job {
 /// A job under a key of its own.
 fn keyed() -> Job {
     let job = job();
-    let (key, fingerprint) = (Key(*job.id.as_bytes()), Fingerprint([7; 16]));
-    Job { keyed: Some(Keyed { key, fingerprint }), ..job }
+    let fingerprint = Fingerprint([7; 16]);
+    let key = Key::of("anonymous", "/v1/jobs", &job.id.to_string());
+    Job { keyed: key.ok().map(|key| Keyed { key, fingerprint }), ..job }
 }
 
 fn everything() -> LeaseRequest {
