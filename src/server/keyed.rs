@@ -107,8 +107,9 @@ impl Ingest {
         payload: &[u8],
         route: Route,
     ) -> Result<Turn, Problem> {
-        let text = policy.idempotency_key(headers, payload);
-        let Some(key) = read_key(&text, &draft.tenant, route)? else { return Ok(Turn::Unkeyed) };
+        let Some(key) = key(policy, headers, &draft.tenant, payload, route)? else {
+            return Ok(Turn::Unkeyed);
+        };
         let keyed = Keyed { key, fingerprint: fingerprint(draft, payload) };
         match self.gateway.claims.claim(&*self.gateway.queue, keyed).await {
             Ok(claim) => Ok(Turn::Ours(claim)),
@@ -118,6 +119,33 @@ impl Ingest {
                 let detail = "the idempotency key stands for a job with another content: use a new key";
                 Err(Problem::new(Code::IdempotencyMismatch, detail))
             }
+        }
+    }
+}
+
+/// The job's key, if it has one.
+///
+/// # Errors
+/// 400: what stands where the policy reads the key cannot be one.
+pub fn key(
+    policy: &Policy,
+    headers: &HeaderMap,
+    tenant: &str,
+    payload: &[u8],
+    route: Route,
+) -> Result<Option<Key>, Problem> {
+    read_key(&policy.idempotency_key(headers, payload), tenant, route)
+}
+
+/// Refuses a batch whose head has a key: it would stand for every job.
+///
+/// # Errors
+/// 400.
+pub fn check_batch_head(policy: &Policy, headers: &HeaderMap) -> Result<(), Problem> {
+    match policy.idempotency_key_in_head(headers) {
+        KeyText::Absent | KeyText::InBody => Ok(()),
+        KeyText::Found(_) | KeyText::NoText => {
+            Err(Problem::malformed("an idempotency key in the head names one job: a batch takes none there"))
         }
     }
 }

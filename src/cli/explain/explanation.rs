@@ -14,7 +14,7 @@ use crate::policy::origin::TierFrom;
 use crate::server::access::{ANONYMOUS, Access};
 use crate::server::body::BodyError;
 use crate::server::problem::Problem;
-use crate::server::{batch, draft, fields, framing, ingest};
+use crate::server::{batch, draft, fields, framing, ingest, keyed};
 
 /// Explains the case.
 pub(super) fn explanation(case: &Case<'_>) -> Explanation {
@@ -28,6 +28,7 @@ pub(super) fn explanation(case: &Case<'_>) -> Explanation {
     };
     (course.told.policy, course.told.revision) = (case.policy_name.to_owned(), policy.revision.clone());
     before_the_gate(case, &mut course);
+    keyed(case, &mut course);
     classified(case, &mut course);
     let queue = course.tier.map(|tier| (tier.as_str(), policy.tiers[tier].queue.to_string()));
     course.finish(queue)
@@ -65,6 +66,23 @@ fn before_the_gate(case: &Case<'_>, course: &mut Course) {
     let head = head.map(|()| format!("well formed, {bytes} of at most {limit}"));
     course.step("head", head, json!({ "declared_bytes": request.declared, "max_bytes": limit }));
     note_on_request(case, limit, course);
+}
+
+/// The idempotency key, where the job has one: it is looked up before anything that the gate says.
+fn keyed(case: &Case<'_>, course: &mut Course) {
+    let Case { policy, request, .. } = case;
+    let headers = &request.parts.headers;
+    let route = if request.route == Route::Batch { keyed::Route::Batch } else { keyed::Route::Jobs };
+    let in_head = match route {
+        keyed::Route::Batch => keyed::check_batch_head(policy, headers),
+        keyed::Route::Jobs => Ok(()),
+    };
+    let key = in_head.and_then(|()| keyed::key(policy, headers, &request.tenant, request.bytes(), route));
+    let says =
+        "a known one is answered 202 with its first receipt, whatever follows; taken for a new one here";
+    if let Some(step) = key.map(|key| key.map(|_| says.to_owned())).transpose() {
+        course.step("known key", step, Value::Null);
+    }
 }
 
 fn note_on_request(case: &Case<'_>, limit: u64, course: &mut Course) {

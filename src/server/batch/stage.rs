@@ -12,13 +12,12 @@ use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
 use crate::policy::Policy;
-use crate::policy::source::KeyText;
 use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
 use crate::runtime::idempotency::Claim;
 use crate::server::batch::tally::Tally;
 use crate::server::draft::{self, Draft};
-use crate::server::keyed::{Route, Turn};
+use crate::server::keyed::{self, Route, Turn};
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -78,17 +77,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Refuses a batch whose head has an idempotency key: it would stand for every job.
+    /// Refuses a batch whose head has an idempotency key.
     ///
     /// # Errors
     /// 400.
     pub fn check_no_key_in_head(&self) -> Result<(), Problem> {
-        match self.policy.idempotency_key_in_head(&self.parts.headers) {
-            KeyText::Absent | KeyText::InBody => Ok(()),
-            KeyText::Found(_) | KeyText::NoText => Err(Problem::malformed(
-                "an idempotency key in the head names one job: a batch takes none there",
-            )),
-        }
+        keyed::check_batch_head(&self.policy, &self.parts.headers)
     }
 
     /// Lists the next job as one that passes a limit; gives the problem.
