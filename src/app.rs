@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{AdminSettings, Settings};
@@ -21,8 +21,10 @@ use crate::random;
 use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
 use crate::runtime::control_loop::ControlLoop;
+use crate::runtime::file_limit;
 use crate::runtime::forward::Forward;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
@@ -31,8 +33,11 @@ use crate::runtime::signals::StopSignals;
 use crate::server::access::Access;
 use crate::server::admin::guard::Guard;
 use crate::server::admin::{Admin, admin_router, events};
+use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
-use crate::server::listen;
+use crate::server::limits::Limits;
+use crate::server::listen::{self, Routes};
+use crate::server::slots;
 use crate::server::state::Ingest;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
@@ -67,6 +72,7 @@ pub enum StartError {
 /// Something that is needed at the start is missing; nothing was served.
 pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
+    ask_for_files(&settings.limits);
     let ingest = bind("ingest", settings.ingest.listen, None)?;
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
@@ -91,6 +97,20 @@ pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Each connection is an open file; beyond what the system allows, clients would wait without an answer.
+fn ask_for_files(limits: &Limits) {
+    let connections = limits.max_connections + slots::most_heard(limits.max_connections);
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let allowed = file_limit::raise(needed);
+    if allowed < needed {
+        warn!(
+            allowed,
+            needed,
+            "limits.max_connections needs more open files than the system allows: raise ulimit -n or lower it"
+        );
+    }
+}
+
 /// Listens; the line it logs names the port even where the settings left it open with port 0. Connections get the
 /// system's send buffer unless another is asked for.
 fn bind(
@@ -105,7 +125,7 @@ fn bind(
         socket.set_reuseaddr(true)?;
         send_buffer.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        socket.listen(slots::BACKLOG)
     };
     let listener = listen().map_err(failed)?;
     info!(address = %listener.local_addr().map_err(failed)?, "{name} listens");
@@ -133,6 +153,7 @@ fn gateway(
         leases,
         lifecycle: Lifecycle::starting(),
         in_flight: InFlight::none(),
+        held: Held::default(),
         metrics,
     })
 }
@@ -149,16 +170,26 @@ fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: Tcp
         anonymous_leases: settings.anonymous_may_lease(),
     };
     let mut tasks = JoinSet::new();
-    let ingest_routes = ingest_router(Ingest::new(gateway.clone(), settings.limits, access));
+    let ingest_state = Ingest::new(gateway.clone(), settings.limits, access);
+    let ingest_routes =
+        Routes { usual: ingest_router(Arc::clone(&ingest_state)), crowded: crowded_router(ingest_state) };
     let AdminSettings { listen, token, hosts } = settings.admin.clone();
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
     let admin_state = Admin::new(gateway.clone(), settings.limits, guard);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
     let admin_routes = admin_router(admin_state);
-    for (listener, routes) in [(ingest, ingest_routes), (admin, admin_routes)] {
+    // Operators are answered beyond the bound too: each then gets one answer.
+    let admin_routes = Routes { usual: admin_routes.clone(), crowded: admin_routes };
+    let held = &gateway.held;
+    for (listener, routes, count) in [
+        (ingest, ingest_routes, Arc::clone(&held.ingest_connections)),
+        (admin, admin_routes, Arc::clone(&held.admin_connections)),
+    ] {
         let (limits, lifecycle, in_flight) =
             (settings.limits, gateway.lifecycle.clone(), gateway.in_flight.clone());
-        tasks.spawn(async move { listen::serve(listener, routes, &limits, lifecycle, in_flight).await });
+        tasks.spawn(
+            async move { listen::serve(listener, routes, &limits, count, lifecycle, in_flight).await },
+        );
     }
     tasks
 }
@@ -166,8 +197,8 @@ fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: Tcp
 /// The writer finishes its transaction and syncs; a slow disk gets this long.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 
-/// Connections that wait to be accepted, as tokio has it.
-const BACKLOG: u32 = 1024;
+/// Open files beside the connections of clients: the queue, the logs, operators.
+const OTHER_FILES: u64 = 512;
 
 /// Bytes that the kernel holds for an operator who does not read. Without a bound it takes megabytes, and a listener to
 /// events that stopped reading would be noticed after a quarter of an hour.

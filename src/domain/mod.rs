@@ -1,6 +1,7 @@
 //! Floor 0: the words of the project as types. No I/O, no clock, no randomness.
 
 pub mod backlog;
+pub mod bound;
 pub mod chance;
 pub mod code;
 pub mod fair;

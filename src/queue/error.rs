@@ -38,6 +38,9 @@ pub enum QueueError {
         /// What is wrong.
         detail: String,
     },
+    /// As many polls wait for a job as may.
+    #[error("as many workers wait for a job as may")]
+    TooManyPolls,
     /// The queue is closed.
     #[error("the queue is closed")]
     Closed,

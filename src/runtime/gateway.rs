@@ -10,6 +10,7 @@ use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::runtime::admission::Admission;
 use crate::runtime::forward::Forward;
+use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
@@ -37,6 +38,8 @@ pub struct Gateway {
     pub lifecycle: Lifecycle,
     /// The requests being answered.
     pub in_flight: InFlight,
+    /// What is held for clients.
+    pub held: Held,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -52,6 +55,7 @@ impl Gateway {
             totals: self.queue.totals(),
             keys: self.queue.key_index(),
             policy: &self.policy.load(),
+            held: self.held.now(),
         })
     }
 }

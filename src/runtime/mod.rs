@@ -2,8 +2,10 @@
 
 pub mod admission;
 pub mod control_loop;
+pub mod file_limit;
 pub mod forward;
 pub mod gateway;
+pub mod held;
 pub mod idempotency;
 pub mod in_flight;
 pub mod lifecycle;

@@ -1,12 +1,14 @@
 //! The bytes of request bodies held in memory, over all requests: reserved before they are read.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use crate::runtime::held::Count;
 
 /// How many bytes all bodies together may hold.
 #[derive(Debug)]
 pub struct ByteBudget {
     limit: u64,
-    used: AtomicU64,
+    used: Arc<Count>,
 }
 
 /// One request's share of the budget; given back when dropped.
@@ -24,8 +26,14 @@ pub struct BudgetUsedUp;
 
 impl ByteBudget {
     /// A budget of so many bytes, all free.
-    pub const fn new(limit: u64) -> ByteBudget {
-        ByteBudget { limit, used: AtomicU64::new(0) }
+    pub fn new(limit: u64) -> ByteBudget {
+        ByteBudget::counted(limit, Arc::default())
+    }
+
+    /// A budget whose use is counted there.
+    pub fn counted(limit: u64, used: Arc<Count>) -> ByteBudget {
+        used.bound_to(limit);
+        ByteBudget { limit, used }
     }
 
     /// Reserves so many bytes.
@@ -39,11 +47,7 @@ impl ByteBudget {
     }
 
     fn take(&self, bytes: u64, ceiling: u64) -> Result<(), BudgetUsedUp> {
-        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= ceiling);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .map(|_| ())
-            .map_err(|_| BudgetUsedUp)
+        if self.used.add_within(bytes, ceiling) { Ok(()) } else { Err(BudgetUsedUp) }
     }
 }
 
@@ -56,7 +60,7 @@ impl Reservation<'_> {
         if bytes > self.bytes {
             self.budget.take(bytes - self.bytes, self.ceiling)?;
         } else {
-            self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            self.budget.used.remove(self.bytes - bytes);
         }
         self.bytes = bytes;
         Ok(())
@@ -68,13 +72,13 @@ impl Reservation<'_> {
     /// The budget is used beyond seven eighths already.
     pub fn yield_to_critical(&mut self) -> Result<(), BudgetUsedUp> {
         self.ceiling = self.budget.limit - self.budget.limit / 8;
-        if self.budget.used.load(Ordering::Relaxed) > self.ceiling { Err(BudgetUsedUp) } else { Ok(()) }
+        if self.budget.used.used() > self.ceiling { Err(BudgetUsedUp) } else { Ok(()) }
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used.remove(self.bytes);
     }
 }
 

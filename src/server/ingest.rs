@@ -315,7 +315,7 @@ mod tests {
         };
         let bulk = sent("digest").await;
         assert_eq!(bulk.code(), (503, "overloaded".to_owned()));
-        assert_eq!(bulk.header("retry-after"), Some("1"));
+        assert!((1..=5).contains(&bulk.header("retry-after").unwrap().parse().unwrap()));
         assert_eq!(sent("payment").await.status, 202);
     }
 

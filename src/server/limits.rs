@@ -11,7 +11,8 @@ pub struct Limits {
     pub max_batch_bytes: u64,
     /// Jobs of one batch: 413 beyond.
     pub max_batch_jobs: u64,
-    /// Open connections per listener: further ones wait in the kernel's queue.
+    /// Open connections served per listener: a few more are answered once and closed, with 503 `overloaded` unless their
+    /// request is critical; those beyond them wait in the kernel's queue.
     pub max_connections: usize,
     /// Body bytes held in memory at once, over all requests: 503 `overloaded` beyond.
     pub max_in_flight_bytes: u64,
@@ -20,3 +21,22 @@ pub struct Limits {
     /// To send a request's head.
     pub header_timeout: Duration,
 }
+
+impl Limits {
+    /// Batches read at once, so many that each can hold a mebibyte: 503 `overloaded` beyond.
+    pub fn max_open_batches(&self) -> u64 {
+        (self.max_in_flight_bytes / ROOM_PER_BATCH).max(LEAST_BATCHES)
+    }
+
+    /// Long polls that wait at once, half as many as connections, so that workers leave room for clients: 503
+    /// `overloaded` beyond, unless there are jobs at once.
+    pub fn max_waiting_polls(&self) -> u64 {
+        u64::try_from(self.max_connections / 2).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// What a batch of lines holds about: the jobs that are collected to be stored together, and a line.
+const ROOM_PER_BATCH: u64 = 1024 * 1024;
+
+/// Also where little memory is allowed, a few batches are read beside each other.
+const LEAST_BATCHES: u64 = 4;

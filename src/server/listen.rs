@@ -6,21 +6,35 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 use tracing::{info, warn};
 
+use crate::runtime::held::Count;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::limits::Limits;
-use crate::server::patience::{Patience, Stage};
+use crate::server::patience::Patience;
+use crate::server::slots::{Leave, Slot, Slots};
+
+/// What a listener's requests are answered by.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// Those of connections that are served.
+    pub usual: Router,
+    /// Those of connections beyond the bound, whose requests carry their [`Slot`] as an extension; each is closed after
+    /// one answer, unless it got a served slot meanwhile.
+    pub crowded: Router,
+}
 
 /// Serves a listener until the lifecycle says stopped; returns when every connection is closed.
 ///
@@ -28,12 +42,14 @@ use crate::server::patience::{Patience, Stage};
 /// tells a client more than a refused connection. Idle connections are closed at the end only, for the same reason.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     limits: &Limits,
+    count: Arc<Count>,
     lifecycle: Lifecycle,
     in_flight: InFlight,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let slots = Slots::new(limits.max_connections, limits.header_timeout, count);
+    let mut ushering = std::pin::pin!(slots.usher());
     let closing = watch::Sender::new(Closing::No);
     let http = http();
     let mut stopped = std::pin::pin!(lifecycle.reached(Phase::Stopped));
@@ -41,34 +57,38 @@ pub async fn serve(
     loop {
         // The slot comes first: without one, further connections wait in the kernel's queue.
         let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
+            let permit = slots.permit().await;
+            (permit, listener.accept().await)
         };
-        let (slot, accepted) = select! {
+        let (permit, accepted) = select! {
             biased;
             () = &mut stopped => break,
+            () = &mut ushering => break,
             next = next => next,
         };
-        // The semaphore is never closed, so there always is a slot.
-        let Ok(slot) = slot else { break };
+        // The semaphores are never closed, so there always is a permit.
+        let Some(permit) = permit else { break };
         match accepted {
             Ok((stream, _)) => {
                 if std::mem::take(&mut failing) {
                     info!("connections are accepted again");
                 }
-                let connection = Connection {
-                    stream,
-                    slot,
-                    head_time: limits.header_timeout,
-                    closing: closing.subscribe(),
-                };
-                tokio::spawn(connection.run(http.clone(), router.clone(), in_flight.clone()));
+                // Without it the second packet of an answer waits for the client's acknowledgement. A socket that
+                // cannot be told is one that is gone already; reading will say so.
+                let _ = stream.set_nodelay(true);
+                let stream = Patience::new(stream, limits.header_timeout);
+                let slot = slots.take(permit, stream.stage());
+                let connection = Connection { stream, slot, closing: closing.subscribe() };
+                tokio::spawn(connection.run(http.clone(), routes.clone(), in_flight.clone()));
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     warn!(%error, "connections cannot be accepted");
                 }
-                sleep(ACCEPT_BACKOFF).await;
+                drop(permit);
+                // Who is idle gives way: that frees file descriptors too.
+                let _blocked = slots.block();
+                select! { () = sleep(ACCEPT_BACKOFF) => {}, () = &mut ushering => {} }
             }
         }
     }
@@ -105,23 +125,17 @@ enum Closing {
 
 /// One client's connection; its slot is free again when it is dropped.
 struct Connection {
-    stream: TcpStream,
-    slot: OwnedSemaphorePermit,
-    head_time: Duration,
+    stream: Patience<TcpStream>,
+    slot: Arc<Slot>,
     closing: watch::Receiver<Closing>,
 }
 
 impl Connection {
-    async fn run(self, http: http1::Builder, router: Router, in_flight: InFlight) {
-        let Connection { stream, slot, head_time, mut closing } = self;
-        // Without it the second packet of an answer waits for the client's acknowledgement. A socket that cannot
-        // be told is one that is gone already; reading will say so.
-        let _ = stream.set_nodelay(true);
-        let stream = Patience::new(stream, head_time);
-        let stage = stream.stage();
+    async fn run(self, http: http1::Builder, routes: Routes, in_flight: InFlight) {
+        let Connection { stream, slot, mut closing } = self;
         let cut_off = Arc::new(Notify::new());
         let service = service_fn(|request| {
-            let answer = answer(router.clone(), request, in_flight.clone(), stage.clone());
+            let answer = answer(&routes, request, in_flight.clone(), Arc::clone(&slot));
             let cut_off = &cut_off;
             async move { answer.await.inspect(|answer| enable_cut_off(answer, cut_off)) }
         });
@@ -129,31 +143,44 @@ impl Connection {
         // Errors are the client's: broken requests, which hyper has answered, and lost connections.
         select! {
             biased;
-            _ = connection.as_mut() => return drop(slot),
-            () = cut_off.notified() => return drop(slot),
+            _ = connection.as_mut() => return,
+            () = cut_off.notified() => return,
+            leave = slot.told_to_leave() => if leave == Leave::AtOnce { return },
             _ = closing.wait_for(|closing| *closing >= Closing::WhenAnswered) => {}
         }
         connection.as_mut().graceful_shutdown();
         select! {
             biased;
             _ = connection.as_mut() => {}
+            () = cut_off.notified() => {}
             _ = closing.wait_for(|closing| *closing >= Closing::AtOnce) => {}
         }
-        drop(slot);
     }
 }
 
-async fn answer(
-    mut router: Router,
-    request: hyper::Request<Incoming>,
+fn answer(
+    routes: &Routes,
+    mut request: hyper::Request<Incoming>,
     in_flight: InFlight,
-    stage: Stage,
-) -> Result<Response, Infallible> {
-    let _counted = in_flight.enter();
-    stage.answering();
-    let answer = router.call(request).await;
-    stage.answered();
-    answer
+    slot: Arc<Slot>,
+) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+    let counted = in_flight.enter();
+    slot.stage().answering();
+    let mut router = if slot.is_served_now() {
+        routes.usual.clone()
+    } else {
+        request.extensions_mut().insert(Arc::clone(&slot));
+        routes.crowded.clone()
+    };
+    async move {
+        let _counted = counted;
+        let mut answer = router.call(request).await?;
+        if slot.ends_with_answer() {
+            answer.headers_mut().insert(CONNECTION, CLOSE);
+        }
+        slot.stage().answered();
+        Ok(answer)
+    }
 }
 
 fn enable_cut_off(answer: &Response, connection: &Arc<Notify>) {
@@ -174,6 +201,8 @@ fn http() -> http1::Builder {
         .half_close(false);
     http
 }
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Bytes of a head, and of a body read ahead, per connection.
 const MOST_BUFFERED: usize = 64 * 1024;

@@ -1,5 +1,6 @@
 //! Real connections against the accept loop: what a client's socket sees.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,9 +15,10 @@ use crate::domain::tier::Tier;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::access::Access;
+use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
-use crate::server::listen::{CutOff, serve};
+use crate::server::listen::{CutOff, Routes, serve};
 use crate::server::state::Ingest;
 use crate::server::testing::{Desk, LIMITS, chunks};
 
@@ -31,9 +33,12 @@ async fn open(limits: Limits) -> Open {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let access = Access { anonymous_submits: true, anonymous_leases: true };
-    let router = ingest_router(Ingest::new(desk.gateway.clone(), limits, access));
+    let state = Ingest::new(desk.gateway.clone(), limits, access);
+    let routes = Routes { usual: ingest_router(Arc::clone(&state)), crowded: crowded_router(state) };
+    let count = Arc::clone(&desk.gateway.held.ingest_connections);
     let (lifecycle, in_flight) = (desk.gateway.lifecycle.clone(), desk.gateway.in_flight.clone());
-    let serving = tokio::spawn(async move { serve(listener, router, &limits, lifecycle, in_flight).await });
+    let serving =
+        tokio::spawn(async move { serve(listener, routes, &limits, count, lifecycle, in_flight).await });
     Open { desk, address, serving }
 }
 
@@ -135,18 +140,60 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn further_connections_wait_for_a_free_slot() {
+async fn beyond_the_bound_each_connection_gets_one_answer() {
+    let open = open(Limits { max_connections: 1, request_timeout: Duration::from_secs(10), ..LIMITS }).await;
+    let mut busy = open.connect().await;
+    busy.write_all(b"POST /v1/jobs HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut busy, "\r\n\r\n").await;
+    let asked = async |head: &str, body: &str| {
+        let mut stream = open.connect().await;
+        let length = body.len();
+        let request = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "never").await;
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        answer.get(9..12).unwrap_or_default().to_owned()
+    };
+    let usual = " HTTP/1.1\r\nhost: t";
+    for (request, body, status) in [
+        (format!("GET /healthz{usual}"), "", "200"),
+        (format!("GET /readyz{usual}"), "", "200"),
+        (format!("GET /v1/jobs{usual}"), "", "405"),
+        (format!("POST /v1/jobs{usual}\r\ntidegate-type: payment"), "{}", "202"),
+        (format!("POST /v1/jobs{usual}\r\ntidegate-type: digest"), "{}", "503"),
+        (format!("POST /v1/jobs{usual}"), "{\"type\":\"payment\"}", "503"),
+        (format!("POST /v1/jobs/batch{usual}\r\ncontent-type: application/json"), "[1]", "503"),
+        (format!("POST /v1/leases/ack{usual}"), "{\"leases\":[]}", "200"),
+        (format!("POST /v1/leases{usual}"), "{\"wait_seconds\":30}", "200"),
+        (format!("POST /v1/leases{usual}"), "{\"wait_seconds\":30}", "503"),
+        (format!("POST /v1/leases{usual}"), "{}", "200"),
+    ] {
+        assert_eq!(asked(&request, body).await, status, "{request}: {body}");
+    }
+    let desk = &open.desk;
+    assert_eq!(desk.metric("tidegate_overloaded_total", "connections"), 4.0);
+    assert_eq!(desk.metric("tidegate_jobs_refused_total", "code=\"overloaded\",tier=\"none\""), 3.0);
+    assert_eq!(desk.metric("tidegate_connections", "ingest"), 1.0);
+    assert_eq!(desk.metric("tidegate_limit", "connections"), 1.0);
+    assert_eq!(desk.counts(), [5.0, 1.0, 3.0, 1.0]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_gives_way_to_one_that_asks() {
     let open = open(Limits { max_connections: 1, ..LIMITS }).await;
-    let first = open.connect().await;
-    let mut second = open.connect().await;
-    second.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
-    let mut buffer = [0; 16];
-    assert!(
-        timeout(Duration::from_millis(100), second.read(&mut buffer)).await.is_err(),
-        "no slot, no answer"
-    );
-    drop(first);
-    assert!(read_until(&mut second, "ok\n").await.starts_with("HTTP/1.1 200"));
+    let job = b"POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{}";
+    let mut idle = open.connect().await;
+    idle.write_all(job).await.unwrap();
+    read_until(&mut idle, "}").await;
+    let mut next = open.connect().await;
+    for _ in 0..2 {
+        next.write_all(job).await.unwrap();
+        let answer = read_until(&mut next, "}").await;
+        assert!(answer.starts_with("HTTP/1.1 202") && !answer.contains("connection: close"), "{answer}");
+    }
+    assert_eq!(read_until(&mut idle, "never").await, "", "closed");
 }
 
 #[tokio::test]
@@ -259,9 +306,10 @@ async fn an_answer_that_its_client_does_not_take_can_be_cut_off() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/endless", get(route));
+    let routes = Routes { usual: router.clone(), crowded: router };
     let (lifecycle, in_flight) = (Lifecycle::starting(), InFlight::none());
     let counted = in_flight.clone();
-    tokio::spawn(async move { serve(listener, router, &LIMITS, lifecycle, in_flight).await });
+    tokio::spawn(async move { serve(listener, routes, &LIMITS, Arc::default(), lifecycle, in_flight).await });
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
     assert!(read_until(&mut stream, "begun\r\n").await.contains("200 OK"));

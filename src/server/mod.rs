@@ -2,8 +2,8 @@
 //!
 //! A request's way, top to bottom:
 //!
-//! 1. [`listen`]: a connection within the bound, a head within its time ([`patience`]); counted as in flight until
-//!    answered.
+//! 1. [`listen`]: a connection within the bound ([`slots`]; what is answered beyond it: [`crowd`]), a head within its
+//!    time ([`patience`]); counted as in flight until answered.
 //! 2. the router below: 404 and 405 are problem documents too.
 //! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
 //! 4. [`budget`]: is there memory for the body.
@@ -21,6 +21,7 @@ pub mod admin;
 pub mod batch;
 pub mod body;
 pub mod budget;
+pub mod crowd;
 pub mod draft;
 pub mod fields;
 pub mod framing;
@@ -37,6 +38,7 @@ mod listen_tests;
 pub mod patience;
 pub mod pause;
 pub mod problem;
+pub mod slots;
 pub mod state;
 #[cfg(test)]
 mod testing;

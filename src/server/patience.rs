@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,28 +27,64 @@ pub struct Patience<S> {
 
 /// Where a connection stands, shared with whoever answers its requests.
 #[derive(Clone, Debug)]
-pub struct Stage(Arc<AtomicU8>);
+pub struct Stage(Arc<Standing>);
+
+/// What a connection without a whole request is silent in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// No byte of the next head has come.
+    Idle,
+    /// A head is due or has begun.
+    Head,
+}
+
+#[derive(Debug)]
+struct Standing {
+    stage: AtomicU8,
+    /// How often it was found in this stage.
+    rounds: AtomicU32,
+}
 
 impl Stage {
     /// A head is complete: from here on the request's own deadline holds.
     pub fn answering(&self) {
-        self.0.store(ANSWERING, Ordering::Relaxed);
+        self.enter(ANSWERING);
     }
 
     /// The answer is made: what comes next is the next head.
     pub fn answered(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+        self.enter(IDLE);
+    }
+
+    /// What the connection is silent in; none while a request is answered.
+    pub fn silence(&self) -> Option<Silence> {
+        match self.now() {
+            IDLE => Some(Silence::Idle),
+            READING => Some(Silence::Head),
+            _ => None,
+        }
+    }
+
+    /// Counts one more round in which the connection was found silent; gives in what and for how many rounds.
+    pub fn one_more_round(&self) -> Option<(Silence, u32)> {
+        self.silence().map(|silence| (silence, self.0.rounds.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    fn enter(&self, stage: u8) {
+        self.0.stage.store(stage, Ordering::Relaxed);
+        self.0.rounds.store(0, Ordering::Relaxed);
     }
 
     fn now(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.0.stage.load(Ordering::Relaxed)
     }
 }
 
 impl<S> Patience<S> {
     /// A connection whose heads may take `head_time`: the first one from now on, each further one from its first byte.
     pub fn new(stream: S, head_time: Duration) -> Patience<S> {
-        let stage = Stage(Arc::new(AtomicU8::new(READING)));
+        let standing = Standing { stage: AtomicU8::new(READING), rounds: AtomicU32::new(0) };
+        let stage = Stage(Arc::new(standing));
         Patience { stream, stage, head_time, timer: Box::pin(sleep(head_time)), timed: None }
     }
 
@@ -95,7 +131,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
             Poll::Pending => self.lose_patience(context),
             read => {
                 if self.stage.now() == IDLE {
-                    self.stage.0.store(READING, Ordering::Relaxed);
+                    self.stage.enter(READING);
                     // The rest is over: if the request is answered before anything is waited for, the next one is new.
                     self.timed = None;
                 }

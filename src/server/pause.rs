@@ -20,8 +20,14 @@ pub fn after_failed_store(error: &StoreError, drain: Rate, bounds: RetryAfterBou
     match error {
         StoreError::Unavailable { .. } => spread(PROBE, PROBE * 2),
         StoreError::Full { .. } => until_room(drain, bounds),
-        StoreError::Overloaded | StoreError::Closed | StoreError::Unknown => PROBE,
+        StoreError::Overloaded => while_overloaded(),
+        StoreError::Closed | StoreError::Unknown => PROBE,
     }
+}
+
+/// The pause where the gateway protects itself: what it holds is let go within seconds.
+pub fn while_overloaded() -> Duration {
+    spread(SHORTEST_OVERLOAD, LONGEST_OVERLOAD)
 }
 
 /// One place becomes free every 1 / drain seconds. Without a drain nobody knows when: all come back spread over
@@ -42,6 +48,12 @@ fn spread(from: Duration, to: Duration) -> Duration {
 
 /// Time in which the queue has tried its disk again: it does so every half second.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// Nobody is asked back within the second: that is as short as `Retry-After` can say.
+const SHORTEST_OVERLOAD: Duration = Duration::from_secs(1);
+
+/// Far enough from the shortest that those who were refused together do not return in one second.
+const LONGEST_OVERLOAD: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

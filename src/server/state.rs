@@ -7,14 +7,17 @@ use axum::body::Body;
 use axum::response::Response;
 use http::HeaderMap;
 
+use crate::domain::bound::Bound;
 use crate::domain::job::Job;
 use crate::domain::tier::Tier;
 use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 use crate::policy::{Policy, Requirement};
+use crate::queue::embedded::MAX_POLLS;
 use crate::queue::{Durability, Stored};
 use crate::runtime::admission::Permit;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::held::Place;
 use crate::runtime::idempotency::Claim;
 use crate::runtime::lifecycle::Phase;
 use crate::server::access::{ANONYMOUS, Access};
@@ -41,7 +44,10 @@ pub struct Ingest {
 impl Ingest {
     /// The state of a listener with these bounds.
     pub fn new(gateway: Gateway, limits: Limits, access: Access) -> Arc<Ingest> {
-        let bodies = ByteBudget::new(limits.max_in_flight_bytes);
+        let held = &gateway.held;
+        let bodies = ByteBudget::counted(limits.max_in_flight_bytes, Arc::clone(&held.body_bytes));
+        held.batches.bound_to(limits.max_open_batches());
+        held.polls.bound_to(limits.max_waiting_polls().min(u64::try_from(MAX_POLLS).unwrap_or(u64::MAX)));
         Arc::new(Ingest { gateway, limits, access, bodies, anonymous: Arc::from(ANONYMOUS) })
     }
 
@@ -58,6 +64,11 @@ impl Ingest {
     /// Refuses new jobs once the gateway is draining.
     pub(super) fn check_taking_jobs(&self) -> Result<(), Problem> {
         if self.gateway.lifecycle.phase() >= Phase::Draining { Err(Problem::draining()) } else { Ok(()) }
+    }
+
+    /// One more batch to read.
+    pub(super) fn open_batch(&self) -> Result<Place, Problem> {
+        self.gateway.held.batches.enter().ok_or_else(|| Problem::beyond(Bound::Batches))
     }
 
     /// Asks the gate for one job of a tier, if the queue keeps jobs as durably as the tier requires.
@@ -106,6 +117,14 @@ impl Ingest {
         }
         if let Some(pause) = problem.retry_after() {
             metrics.retry_after(problem.tier(), pause);
+        }
+        self.count_bound(problem);
+    }
+
+    /// Counts which bound a request was beyond, if it was one.
+    pub(super) fn count_bound(&self, problem: &Problem) {
+        if let Some(bound) = problem.bound() {
+            self.gateway.metrics.overloaded(bound);
         }
     }
 

@@ -34,6 +34,7 @@ use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
 use crate::runtime::forward::Forward;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
@@ -118,6 +119,7 @@ impl Desk {
             leases,
             lifecycle: Lifecycle::starting(),
             in_flight: InFlight::none(),
+            held: Held::default(),
             metrics,
         };
         gateway.lifecycle.advance(Phase::Running);

@@ -57,6 +57,12 @@ families! {
     SPOOL_DEPTH = "tidegate_spool_depth" ["tier"] "Jobs in the local spool that wait for the backend to return.";
     LOST_UNREAD = "tidegate_lost_unread_total" ["tier"] "Jobs that the backend's retention deleted before any worker read them.";
     RETENTION_HEADROOM = "tidegate_retention_headroom_seconds" ["tier"] "Time until the backend's retention reaches the oldest waiting job; +Inf where nothing is deleted.";
+    CONNECTIONS = "tidegate_connections" ["listener"] "Open connections; beyond tidegate_limit are those that are answered once and closed.";
+    IN_FLIGHT_BYTES = "tidegate_in_flight_bytes" [] "Bytes of request bodies held in memory.";
+    OPEN_BATCHES = "tidegate_open_batches" [] "Batches being read.";
+    WAITING_POLLS = "tidegate_waiting_polls" [] "Workers' long polls that wait for a job.";
+    LIMIT = "tidegate_limit" ["bound"] "The bound on what the gateway holds: connections per listener, bytes of bodies, batches, polls.";
+    OVERLOADED = "tidegate_overloaded_total" ["bound"] "Jobs and requests answered overloaded, by the bound that was reached.";
     POLICY_REVISION = "tidegate_policy_revision_info" ["revision"] "1 for the policy in force.";
     POLICY_RELOADS = "tidegate_policy_reloads_total" ["result"] "Policy reloads by result.";
     BUILD_INFO = "tidegate_build_info" ["version"] "1 for the running version.";

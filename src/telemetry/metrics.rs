@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
+use crate::domain::bound::Bound;
 use crate::domain::code::Code;
 use crate::domain::tier::{Tier, TierMap};
 use crate::telemetry::families as family;
@@ -21,6 +22,7 @@ pub struct Metrics {
     duplicate: TierMap<IntCounter>,
     refused: IntCounterVec,
     invalid: IntCounterVec,
+    overloaded: IntCounterVec,
     stored_late: TierMap<IntCounter>,
     request: HistogramVec,
     decision: Histogram,
@@ -74,6 +76,7 @@ impl Metrics {
             duplicate: TierMap::from_fn(|tier| duplicate.with_label_values(&[tier.as_str()])),
             refused: family::JOBS_REFUSED.counters(&registry)?,
             invalid: family::JOBS_INVALID.counters(&registry)?,
+            overloaded: family::OVERLOADED.counters(&registry)?,
             stored_late: TierMap::from_fn(|tier| stored_late.with_label_values(&[tier.as_str()])),
             request: family::REQUEST_DURATION.histograms(&registry, REQUEST_SECONDS)?,
             decision: family::DECISION_DURATION.histogram(&registry, DECISION_SECONDS)?,
@@ -108,6 +111,11 @@ impl Metrics {
     pub fn invalid(&self, code: Code, jobs: u64) {
         self.received.inc_by(jobs);
         self.invalid.with_label_values(&[code.as_str()]).inc_by(jobs);
+    }
+
+    /// Counts one answer `overloaded`, beside its count among the refused.
+    pub fn overloaded(&self, bound: Bound) {
+        self.overloaded.with_label_values(&[bound.as_str()]).inc();
     }
 
     /// Counts jobs stored after their request was answered 504.
@@ -169,6 +177,9 @@ impl Metrics {
                 self.refused.with_label_values(&[label(tier), code.as_str()]);
             }
             self.retry_after.with_label_values(&[label(tier)]);
+        }
+        for bound in Bound::ALL {
+            self.overloaded.with_label_values(&[bound.as_str()]);
         }
         for tier in Tier::ALL {
             self.request.with_label_values(&[tier.as_str(), status_label(202)]);

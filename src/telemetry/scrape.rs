@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounterVec, Registry, TextEncoder};
 
+use crate::domain::bound::Bound;
 use crate::domain::idempotency::KeyIndex;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
@@ -23,6 +24,32 @@ pub struct Scrape<'a> {
     pub keys: KeyIndex,
     /// The policy in force.
     pub policy: &'a Policy,
+    /// What is held for clients.
+    pub held: HeldNow,
+}
+
+/// What is held for clients, each kind beside its bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeldNow {
+    /// Open connections of the ingest listener.
+    pub ingest_connections: Holding,
+    /// Open connections of the admin listener.
+    pub admin_connections: Holding,
+    /// Bytes of request bodies.
+    pub body_bytes: Holding,
+    /// Batches being read.
+    pub batches: Holding,
+    /// Long polls that wait for a job.
+    pub polls: Holding,
+}
+
+/// How much of one kind is held, and how much may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Holding {
+    /// Held now.
+    pub used: u64,
+    /// The bound.
+    pub bound: u64,
 }
 
 /// The families that are set anew at every scrape.
@@ -50,6 +77,11 @@ pub(super) struct Scraped {
     spool: GaugeVec,
     lost_unread: IntCounterVec,
     headroom: GaugeVec,
+    connections: GaugeVec,
+    in_flight_bytes: GaugeVec,
+    open_batches: GaugeVec,
+    waiting_polls: GaugeVec,
+    limit: GaugeVec,
     revision: GaugeVec,
     reloads: IntCounterVec,
     build: GaugeVec,
@@ -89,6 +121,11 @@ impl Scraped {
             spool: family::SPOOL_DEPTH.gauges(registry)?,
             lost_unread: family::LOST_UNREAD.counters(registry)?,
             headroom: family::RETENTION_HEADROOM.gauges(registry)?,
+            connections: family::CONNECTIONS.gauges(registry)?,
+            in_flight_bytes: family::IN_FLIGHT_BYTES.gauges(registry)?,
+            open_batches: family::OPEN_BATCHES.gauges(registry)?,
+            waiting_polls: family::WAITING_POLLS.gauges(registry)?,
+            limit: family::LIMIT.gauges(registry)?,
             revision: family::POLICY_REVISION.gauges(registry)?,
             reloads: family::POLICY_RELOADS.counters(registry)?,
             build: family::BUILD_INFO.gauges(registry)?,
@@ -104,6 +141,7 @@ impl Scraped {
             self.lost_unread.with_label_values(&[tier.as_str()]);
             self.headroom.with_label_values(&[tier.as_str()]).set(f64::INFINITY);
         }
+        self.set_held(&scrape.held);
         self.keys.set(scrape.keys.keys as f64);
         self.key_horizon.set(scrape.keys.horizon.as_secs_f64());
         self.revision.reset();
@@ -112,6 +150,24 @@ impl Scraped {
             self.reloads.with_label_values(&[result]);
         }
         self.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+    }
+
+    fn set_held(&self, held: &HeldNow) {
+        for (listener, connections) in
+            [("ingest", held.ingest_connections), ("admin", held.admin_connections)]
+        {
+            self.connections.with_label_values(&[listener]).set(number(connections.used));
+        }
+        for (gauge, bound, holding) in [
+            (&self.in_flight_bytes, Bound::Bytes, held.body_bytes),
+            (&self.open_batches, Bound::Batches, held.batches),
+            (&self.waiting_polls, Bound::Polls, held.polls),
+        ] {
+            gauge.with_label_values::<&str>(&[]).set(number(holding.used));
+            self.limit.with_label_values(&[bound.as_str()]).set(number(holding.bound));
+        }
+        let connections = number(held.ingest_connections.bound);
+        self.limit.with_label_values(&[Bound::Connections.as_str()]).set(connections);
     }
 
     fn set_totals(&self, tier: Tier, totals: &Totals) {

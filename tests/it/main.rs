@@ -21,6 +21,7 @@ mod explain;
 mod first_light;
 mod idempotency;
 mod leasing;
+mod overload;
 mod protection;
 mod queue_contract;
 mod receipts_survive_kill;

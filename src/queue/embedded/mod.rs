@@ -46,6 +46,7 @@ use crate::queue::embedded::file::QueueFile;
 use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::line::Waiting;
+pub use crate::queue::embedded::polls::MAX_POLLS;
 use crate::queue::embedded::reader::Request;
 use crate::queue::embedded::record::Encoded;
 use crate::queue::embedded::reserve::Reserve;
@@ -123,7 +124,7 @@ impl EmbeddedQueue {
     /// Takes up to `max` jobs, weighted-fair over the tiers asked for; waits up to `wait` for the first one.
     ///
     /// # Errors
-    /// The storage failed or the queue is closed.
+    /// The storage failed, too many wait already, or the queue is closed.
     pub async fn lease(&self, request: LeaseRequest) -> Result<Vec<Lease>, QueueError> {
         let mut waited = pin!(sleep(request.wait));
         let mut place = None;
@@ -217,9 +218,8 @@ impl EmbeddedQueue {
             _ if state.polls.released() => left = place.take(),
             Some(place) => state.polls.wait_on(place.ticket),
             None if loading || !request.wait.is_zero() => {
-                let joined = state.polls.join(request.tiers);
-                *place =
-                    joined.map(|(ticket, notify)| Place { shared: Arc::clone(&self.shared), ticket, notify });
+                let (ticket, notify) = state.polls.join(request.tiers).ok_or(QueueError::TooManyPolls)?;
+                *place = Some(Place { shared: Arc::clone(&self.shared), ticket, notify });
             }
             None => {}
         }

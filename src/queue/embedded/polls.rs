@@ -23,9 +23,9 @@ struct Poll {
 }
 
 impl Polls {
-    /// Joins the line; `None` when too many wait already or nobody may wait any more.
+    /// Joins the line; `None` when as many wait as may.
     pub(super) fn join(&mut self, tiers: TierSet) -> Option<(u64, Arc<Notify>)> {
-        if self.released || self.waiting.len() >= MAX_POLLS {
+        if self.waiting.len() >= MAX_POLLS {
             return None;
         }
         let (ticket, notify) = (self.next, Arc::new(Notify::new()));
@@ -74,5 +74,5 @@ impl Polls {
     }
 }
 
-/// Polls that wait at once; a further one is answered at once with what there is.
-const MAX_POLLS: usize = 10_000;
+/// Polls that wait at once; a further one is refused.
+pub const MAX_POLLS: usize = 10_000;

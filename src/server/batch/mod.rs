@@ -61,6 +61,7 @@ async fn accept(
 ) -> Result<Response, Problem> {
     ingest.check_taking_jobs()?;
     ingest.access.may_submit(&parts.headers)?;
+    let _open = ingest.open_batch()?;
     let whole = intake.declared().unwrap_or(0).min(ingest.limits.max_batch_bytes);
     // Lines are let go as they are stored; an array is in memory as a whole.
     let form = check_head(&parts, intake.declared(), ingest.limits.max_batch_bytes);

@@ -6,34 +6,51 @@ pub(super) mod request;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use tokio::select;
 
+use crate::domain::bound::Bound;
 use crate::domain::code::Code;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken};
 use crate::queue::error::QueueError;
+use crate::runtime::held::Place;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::framing;
 use crate::server::problem::Problem;
+use crate::server::slots::Slot;
 use crate::server::state::Ingest;
 
 /// Lends jobs to a worker.
 pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    lend(&ingest, request, None).await
+}
+
+/// Lends jobs to a worker whose connection, if it is given, must get a slot before the worker may wait.
+pub(super) async fn lend(ingest: &Ingest, request: Request, slot: Option<&Slot>) -> Response {
     let leased = async {
-        let (queue, body) = open(&ingest, request).await?;
+        let (queue, body) = open(ingest, request).await?;
         let asked = request::lease(&body)?;
         // A job lent now would outlive the leases, which are kept in memory.
         ingest.check_taking_jobs()?;
-        let leases = poll(queue, asked, &ingest.gateway.lifecycle).await;
-        leases.map_err(|error| Problem::queue(&error))
+        let lifecycle = &ingest.gateway.lifecycle;
+        let at_once = LeaseRequest { wait: Duration::ZERO, ..asked };
+        let leases = match place(ingest, &asked, slot).await {
+            Ok(_place) => poll(queue, asked, lifecycle).await.map_err(|error| Problem::queue(&error))?,
+            Err(problem) => {
+                let leases = poll(queue, at_once, lifecycle).await.map_err(|error| Problem::queue(&error))?;
+                if leases.is_empty() {
+                    return Err(problem);
+                }
+                leases
+            }
+        };
+        Ok(leases)
     };
-    match leased.await {
-        Ok(leases) => reply::jobs(&leases),
-        Err(problem) => problem.into_response(),
-    }
+    leased.await.map_or_else(|problem| refused(ingest, problem), |leases| reply::jobs(&leases))
 }
 
 /// Takes finished jobs out of the queue.
@@ -44,7 +61,7 @@ pub async fn ack(State(ingest): State<Arc<Ingest>>, request: Request) -> Respons
         let statuses = queue.ack(tokens(&leases)).await;
         results(leases, statuses)
     };
-    done.await.unwrap_or_else(Problem::into_response)
+    done.await.unwrap_or_else(|problem| refused(&ingest, problem))
 }
 
 /// Fails attempts.
@@ -55,7 +72,7 @@ pub async fn nack(State(ingest): State<Arc<Ingest>>, request: Request) -> Respon
         let statuses = queue.nack(tokens(&leases), failure).await;
         results(leases, statuses)
     };
-    done.await.unwrap_or_else(Problem::into_response)
+    done.await.unwrap_or_else(|problem| refused(&ingest, problem))
 }
 
 /// Lends jobs for longer.
@@ -66,7 +83,25 @@ pub async fn extend(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
         let statuses = queue.extend(tokens(&leases), period).await;
         results(leases, statuses)
     };
-    done.await.unwrap_or_else(Problem::into_response)
+    done.await.unwrap_or_else(|problem| refused(&ingest, problem))
+}
+
+/// A place among the polls that wait, for one that wants to.
+async fn place(ingest: &Ingest, asked: &LeaseRequest, slot: Option<&Slot>) -> Result<Option<Place>, Problem> {
+    if asked.wait.is_zero() {
+        return Ok(None);
+    }
+    if let Some(slot) = slot
+        && !slot.is_served_soon().await
+    {
+        return Err(Problem::beyond(Bound::Connections));
+    }
+    ingest.gateway.held.polls.enter().map(Some).ok_or_else(|| Problem::beyond(Bound::Polls))
+}
+
+fn refused(ingest: &Ingest, problem: Problem) -> Response {
+    ingest.count_bound(&problem);
+    problem.into_response()
 }
 
 /// The checks that all four share, and the body.
@@ -80,6 +115,7 @@ async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, byte
         let queue = ingest.gateway.leases.as_deref().ok_or_else(no_leases)?;
         let declared = intake.declared().unwrap_or(0).min(LONGEST_BODY);
         let mut held = ingest.bodies.reserve(declared).map_err(|_| Problem::overloaded())?;
+        held.yield_to_critical().map_err(|_| Problem::overloaded())?;
         let body = intake.whole(LONGEST_BODY, &mut held).await.map_err(|error| Problem::body(&error))?;
         Ok((queue, body))
     };

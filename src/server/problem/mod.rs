@@ -12,12 +12,14 @@ use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use crate::admission::decision::{RateLimit, Reason, Refusal};
+use crate::domain::bound::Bound;
 use crate::domain::code::{Code, Outcome};
 use crate::domain::tier::Tier;
 use crate::policy::classify::WishError;
 use crate::queue::error::{QueueError, StoreError};
 use crate::server::body::BodyError;
 use crate::server::fields;
+use crate::server::pause;
 
 /// A request that got no receipt: why, what became of its job, and when to come back.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,7 @@ pub struct Problem {
     retry_after: Option<Duration>,
     limit: Option<RateLimit>,
     shed_unavailable: bool,
+    bound: Option<Bound>,
 }
 
 impl Problem {
@@ -42,6 +45,7 @@ impl Problem {
             retry_after: None,
             limit: None,
             shed_unavailable: false,
+            bound: None,
         }
     }
 
@@ -70,15 +74,28 @@ impl Problem {
 
     /// The memory for bodies is used up.
     pub fn overloaded() -> Problem {
-        Problem::new(Code::Overloaded, "the gateway holds as many bytes of requests as it may")
+        Problem::beyond(Bound::Bytes)
+    }
+
+    /// The gateway protects itself: the request is beyond this bound.
+    pub fn beyond(bound: Bound) -> Problem {
+        let detail = match bound {
+            Bound::Connections => "the gateway serves as many connections as it may",
+            Bound::Bytes => "the gateway holds as many bytes of requests as it may",
+            Bound::Batches => "the gateway reads as many batches as it may",
+            Bound::Polls => "as many workers wait for a job as may",
+            Bound::Store => "too many jobs wait to be stored",
+            Bound::Time => {
+                "the queue stores so slowly that the request's time is used up: send what is not stored again"
+            }
+        };
+        let pause = Some(pause::while_overloaded());
+        Problem { bound: Some(bound), retry_after: pause, ..Problem::new(Code::Overloaded, detail) }
     }
 
     /// The queue took so long that the request's time is used up: the gateway was slow, not the client.
     pub fn out_of_time() -> Problem {
-        Problem::new(
-            Code::Overloaded,
-            "the queue stores so slowly that the request's time is used up: send what is not stored again",
-        )
+        Problem::beyond(Bound::Time)
     }
 
     /// Another request is storing a job under the same idempotency key.
@@ -127,7 +144,7 @@ impl Problem {
             StoreError::Full { .. } => {
                 Problem { limit: Some(limit), ..Problem::new(Code::QueueFull, detail).of(tier).after(pause) }
             }
-            StoreError::Overloaded => Problem::new(Code::Overloaded, detail).of(tier),
+            StoreError::Overloaded => Problem::beyond(Bound::Store).of(tier).after(pause),
             StoreError::Closed => Problem::draining().of(tier),
             StoreError::Unknown => {
                 Problem { outcome: Outcome::Unknown, ..Problem::new(Code::OutcomeUnknown, detail).of(tier) }
@@ -140,6 +157,7 @@ impl Problem {
         match error {
             QueueError::BadPage => Problem::malformed(error.to_string()),
             QueueError::Unavailable { .. } => Problem::new(Code::BackendUnavailable, error.to_string()),
+            QueueError::TooManyPolls => Problem::beyond(Bound::Polls),
             QueueError::Closed => Problem::draining(),
         }
     }
@@ -192,6 +210,11 @@ impl Problem {
     /// The tier it was for, where that is known.
     pub const fn tier(&self) -> Option<Tier> {
         self.tier
+    }
+
+    /// The bound that it was beyond, where the gateway protects itself.
+    pub const fn bound(&self) -> Option<Bound> {
+        self.bound
     }
 
     /// What became of the job.

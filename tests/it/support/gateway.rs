@@ -207,6 +207,15 @@ impl Gateway {
         assert_eq!(status.code(), Some(0), "{status}");
     }
 
+    /// The process's memory that is in use.
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.child.as_ref().expect("a running gateway").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
     /// Starts again on the same data, with new ports.
     pub async fn restart(&mut self) {
         assert!(self.child.is_none(), "it still runs");

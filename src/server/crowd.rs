@@ -1,0 +1,85 @@
+//! What is answered beyond the bound on connections: critical jobs, workers' reports and health as usual, everything
+//! else after a moment's wait for a slot, or `overloaded`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::HttpBody;
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use http::request::Parts;
+
+use crate::domain::bound::Bound;
+use crate::domain::tier::Tier;
+use crate::policy::classify::HeadVerdict;
+use crate::server::batch;
+use crate::server::draft;
+use crate::server::ingest;
+use crate::server::ingest_router;
+use crate::server::leases;
+use crate::server::problem::Problem;
+use crate::server::slots::Slot;
+use crate::server::state::Ingest;
+
+/// The ingest listener's routes for connections that are heard only; each request carries its [`Slot`]. What is not
+/// named here is short and answered as usual: acks free the queue, and health is asked by balancers.
+pub fn crowded_router(state: Arc<Ingest>) -> Router {
+    let usual = ingest_router(Arc::clone(&state));
+    Router::new()
+        .route("/v1/jobs", post(submit).fallback_service(usual.clone()))
+        .route("/v1/jobs/batch", post(submit_batch).fallback_service(usual.clone()))
+        .route("/v1/leases", post(lease).fallback_service(usual.clone()))
+        .with_state(state)
+        .fallback_service(usual)
+}
+
+async fn submit(
+    State(ingest): State<Arc<Ingest>>,
+    Extension(slot): Extension<Arc<Slot>>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let served = is_critical(&ingest, &parts, body.size_hint().exact()) || slot.is_served_soon().await;
+    let request = Request::from_parts(parts, body);
+    if served { ingest::submit(State(ingest), request).await } else { refuse(&ingest, request).await }
+}
+
+/// A batch is work of all tiers: who has a critical job for a gateway in this state posts it alone.
+async fn submit_batch(
+    State(ingest): State<Arc<Ingest>>,
+    Extension(slot): Extension<Arc<Slot>>,
+    request: Request,
+) -> Response {
+    if slot.is_served_soon().await {
+        return batch::submit(State(ingest), request).await;
+    }
+    refuse(&ingest, request).await
+}
+
+/// A worker gets what is there, but without a slot it cannot wait for more.
+async fn lease(
+    State(ingest): State<Arc<Ingest>>,
+    Extension(slot): Extension<Arc<Slot>>,
+    request: Request,
+) -> Response {
+    leases::lend(&ingest, request, Some(&slot)).await
+}
+
+/// Whether the head alone shows a job of the most critical tier.
+fn is_critical(ingest: &Ingest, parts: &Parts, declared: Option<u64>) -> bool {
+    let policy = ingest.gateway.policy.load();
+    let head = draft::rule_head(parts, &ingest.anonymous, &policy, declared);
+    matches!(policy.classify_head(&head), Ok(HeadVerdict::Decided(Tier::P0)))
+}
+
+/// Refuses a job or a batch, in the usual order of checks.
+async fn refuse(ingest: &Ingest, request: Request) -> Response {
+    let arrived = ingest.gateway.clock.now();
+    let (parts, body) = request.into_parts();
+    let checked = ingest.check_taking_jobs().and_then(|()| ingest.access.may_submit(&parts.headers));
+    let problem = checked.err().unwrap_or_else(|| Problem::beyond(Bound::Connections));
+    let answer = ingest.refused(problem, arrived);
+    ingest.intake(&parts.headers, body, arrived).discard_rest().await;
+    answer
+}
