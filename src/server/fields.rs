@@ -16,6 +16,8 @@ pub const TIDEGATE_TIER: HeaderName = HeaderName::from_static("tidegate-tier");
 pub const TIDEGATE_ORDERING_KEY: HeaderName = HeaderName::from_static("tidegate-ordering-key");
 /// Seconds after which the job is dropped.
 pub const TIDEGATE_EXPIRES_IN: HeaderName = HeaderName::from_static("tidegate-expires-in");
+/// The span that a job belongs to (W3C Trace Context).
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Names a request so that it can be sent twice.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The allowance as such.

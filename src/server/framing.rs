@@ -5,7 +5,8 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Version};
 
-use crate::server::problem::Problem;
+use crate::server::body::coding::Coding;
+use crate::server::problem::{Accepts, Problem};
 
 /// Checks `Host` (RFC 9112 3.2) and `Transfer-Encoding`: hyper takes the chunks apart and leaves whatever else was
 /// done to the body.
@@ -15,6 +16,21 @@ use crate::server::problem::Problem;
 pub fn check(parts: &Parts) -> Result<(), Problem> {
     check_host(&parts.headers, parts.version)?;
     check_coding(&parts.headers)
+}
+
+/// As [`check`], where a body comes without a content coding or not at all.
+///
+/// # Errors
+/// 400 and 415.
+pub fn check_plain(parts: &Parts) -> Result<(), Problem> {
+    check(parts)?;
+    match Coding::of(&parts.headers) {
+        Ok(None) => Ok(()),
+        _ => Err(Problem::unsupported(
+            "no Content-Encoding is taken here: send the body as it is",
+            Accepts::NoCoding,
+        )),
+    }
 }
 
 fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {

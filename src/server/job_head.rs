@@ -4,11 +4,11 @@
 use std::str;
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::domain::code::Code;
-use crate::server::fields::{TIDEGATE_EXPIRES_IN, TIDEGATE_ORDERING_KEY, TIDEGATE_TIER};
+use crate::server::body::coding::Coding;
+use crate::server::fields::{TIDEGATE_EXPIRES_IN, TIDEGATE_ORDERING_KEY, TIDEGATE_TIER, TRACEPARENT};
 use crate::server::problem::Problem;
 
 /// Header fields that a job takes along to its worker, in lower case.
@@ -19,16 +19,12 @@ pub type Carried = Vec<(Box<str>, Box<str>)>;
 /// # Errors
 /// 400 and 415, with the field that is wrong.
 pub fn check(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
-    for name in [&TIDEGATE_TIER, &TIDEGATE_ORDERING_KEY, &TIDEGATE_EXPIRES_IN, &CONTENT_TYPE] {
+    for name in [&TIDEGATE_TIER, &TIDEGATE_ORDERING_KEY, &TIDEGATE_EXPIRES_IN, &CONTENT_TYPE, &TRACEPARENT] {
         if headers.get_all(name).iter().nth(1).is_some() {
             return Err(Problem::malformed(format!("the header field {name} is there more than once")));
         }
     }
-    let encodings = headers.get_all(CONTENT_ENCODING).iter();
-    if encodings.map(HeaderValue::as_bytes).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        let detail = "compressed bodies are not available yet: send the body as it is";
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
-    }
+    Coding::of(headers).map_err(|error| Problem::coding(&error))?;
     check_carried(headers)?;
     if let Some(key) = headers.get(TIDEGATE_ORDERING_KEY) {
         check_ordering_key(text(&TIDEGATE_ORDERING_KEY, key)?)?;
@@ -88,7 +84,7 @@ fn check_carried(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn is_carried(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with("ce-") || name == "traceparent" || name == "tracestate"
+    name.starts_with("ce-") || name == TRACEPARENT.as_str() || name == "tracestate"
 }
 
 fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Problem> {
@@ -121,6 +117,7 @@ const MOST_CARRIED_BYTES: usize = 8 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::code::Code;
 
     fn head(fields: &[(&'static str, &[u8])]) -> HeaderMap {
         fields
@@ -163,16 +160,19 @@ mod tests {
     #[test]
     fn what_is_there_twice_or_is_no_text_is_refused() {
         assert_eq!(code(&[("tidegate-tier", b"p0"), ("tidegate-tier", b"p1")]), Code::MalformedRequest);
+        assert_eq!(code(&[("traceparent", b"00-1-2-01"), ("traceparent", b"")]), Code::MalformedRequest);
         assert_eq!(code(&[("ce-source", b"\xc3\x28")]), Code::MalformedRequest);
         assert_eq!(code(&[("ce-source", &[b'x'; 9_000])]), Code::MalformedRequest);
     }
 
     #[test]
-    fn a_compressed_body_is_not_taken_yet() {
-        assert_eq!(code(&[("content-encoding", b"gzip")]), Code::UnsupportedMediaType);
-        let twice: [(_, &[u8]); 2] = [("content-encoding", b"identity"), ("content-encoding", b"gzip")];
+    fn a_body_has_one_coding_or_none() {
+        for taken in ["gzip", "Zstd", "Identity"] {
+            assert_eq!(check(&head(&[("content-encoding", taken.as_bytes())])), Ok(None), "{taken}");
+        }
+        assert_eq!(code(&[("content-encoding", b"br")]), Code::UnsupportedMediaType);
+        let twice: [(_, &[u8]); 2] = [("content-encoding", b"zstd"), ("content-encoding", b"gzip")];
         assert_eq!(code(&twice), Code::UnsupportedMediaType);
-        assert_eq!(check(&head(&[("content-encoding", b"Identity")])), Ok(None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The bounds on what clients can make the server hold.
 
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 /// Every bound of the HTTP side; each has its answer when it is reached.
@@ -32,6 +33,51 @@ impl Limits {
     /// `overloaded` beyond, unless there are jobs at once.
     pub fn max_waiting_polls(&self) -> u64 {
         u64::try_from(self.max_connections / 2).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// One bound on what a request brings, as clients are told of it: with the way round it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeLimit {
+    /// Payload bytes of a job.
+    JobBytes(u64),
+    /// Bytes of a batch.
+    BatchBytes(u64),
+    /// Jobs of a batch.
+    BatchJobs(u64),
+    /// Bytes of a call by a worker or an operator.
+    CallBytes(u64),
+}
+
+impl SizeLimit {
+    /// As much may be.
+    pub const fn most(self) -> u64 {
+        match self {
+            SizeLimit::JobBytes(most)
+            | SizeLimit::BatchBytes(most)
+            | SizeLimit::BatchJobs(most)
+            | SizeLimit::CallBytes(most) => most,
+        }
+    }
+}
+
+impl Display for SizeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SizeLimit::JobBytes(most) => write!(
+                f,
+                "a job has at most {most} bytes: store the payload elsewhere and post a reference to it (claim check)"
+            ),
+            SizeLimit::BatchBytes(most) => {
+                write!(f, "a batch has at most {most} bytes: send it in smaller batches")
+            }
+            SizeLimit::BatchJobs(most) => {
+                write!(f, "a batch has at most {most} jobs: send it in smaller batches")
+            }
+            SizeLimit::CallBytes(most) => {
+                write!(f, "the body has at most {most} bytes: ask about fewer at a time")
+            }
+        }
     }
 }
 

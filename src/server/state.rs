@@ -23,7 +23,7 @@ use crate::runtime::lifecycle::Phase;
 use crate::server::access::{ANONYMOUS, Access};
 use crate::server::body::Intake;
 use crate::server::budget::ByteBudget;
-use crate::server::limits::Limits;
+use crate::server::limits::{Limits, SizeLimit};
 use crate::server::pause;
 use crate::server::problem::Problem;
 
@@ -49,6 +49,17 @@ impl Ingest {
         held.batches.bound_to(limits.max_open_batches());
         held.polls.bound_to(limits.max_waiting_polls().min(u64::try_from(MAX_POLLS).unwrap_or(u64::MAX)));
         Arc::new(Ingest { gateway, limits, access, bodies, anonymous: Arc::from(ANONYMOUS) })
+    }
+
+    /// The body of a request with jobs, to be decoded as its head says; otherwise as [`Ingest::intake`].
+    pub(super) fn coded_intake(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        arrived: Moment,
+        bound: SizeLimit,
+    ) -> Intake {
+        self.intake(headers, body, arrived).decoding(headers, bound)
     }
 
     /// The body of a request that arrived then, to be read within the request's time.

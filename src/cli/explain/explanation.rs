@@ -12,7 +12,8 @@ use crate::domain::tier::{Tier, TierSet};
 use crate::policy::classify::{Classified, Head, HeadVerdict};
 use crate::policy::origin::TierFrom;
 use crate::server::access::{ANONYMOUS, Access};
-use crate::server::body::BodyError;
+use crate::server::body::coding::Coding;
+use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 use crate::server::{batch, draft, fields, framing, ingest, keyed};
 
@@ -93,6 +94,9 @@ fn note_on_request(case: &Case<'_>, limit: u64, course: &mut Course) {
             "the body has {bytes} bytes, the limit is {limit}: what follows 413 is what would be"
         ));
     }
+    if let (Ok(Some(coding)), Some(_)) = (Coding::of(&request.parts.headers), &request.payload) {
+        course.note(format!("the body is taken for what the {coding} body decodes to"));
+    }
     if request.tenant != ANONYMOUS {
         course.note(format!(
             "keys are not available yet, every caller is `{ANONYMOUS}`: this is what rules would say of `{}`",
@@ -166,7 +170,7 @@ fn classified(case: &Case<'_>, course: &mut Course) {
 fn payload_checks(case: &Case<'_>, head: &Head<'_>, tier: Tier, course: &mut Course) {
     let limit = case.settings.limits.max_job_bytes;
     if case.request.bytes().len() as u64 > limit {
-        course.step("body", Err(Problem::body(&BodyError::TooLarge { limit })), Value::Null);
+        course.step("body", Err(Problem::too_large(SizeLimit::JobBytes(limit))), Value::Null);
     }
     if let Err(problem) = draft::classify(case.policy, head, case.request.bytes()) {
         course.step("ordering key", Err(problem.of(tier)), Value::Null);

@@ -184,6 +184,17 @@ fn a_body_beyond_the_limit_is_a_note_and_not_bad_usage() {
 }
 
 #[test]
+fn a_body_with_a_coding_is_taken_for_the_decoded_one() {
+    let (_folder, path) = body("{}");
+    let coded = explained(&["--header=content-encoding:gzip", &path]);
+    assert!(coded.notes.iter().any(|note| note.contains("gzip body decodes to")), "{:?}", coded.notes);
+    assert_eq!(
+        outcome(&explained(&["--header=content-encoding:br"])),
+        (415, "unsupported_media_type", "head")
+    );
+}
+
+#[test]
 fn rules_see_the_tenant_and_the_query() {
     let policy = "rules:\n  - { when: { tenant: acme, query: { mode: night } }, tier: p2 }\n";
     let acme = told(&["--tenant=acme", "--path=/v1/jobs?mode=night"], policy);

@@ -23,7 +23,9 @@ use crate::server::admin::selection::{self, MOST, Selection};
 use crate::server::body::Intake;
 use crate::server::budget::ByteBudget;
 use crate::server::fields::Text;
+use crate::server::framing;
 use crate::server::leases::reply::{Content, json};
+use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 
 /// `GET /v1/dead-letters`.
@@ -192,7 +194,12 @@ async fn body(admin: &Admin, request: Request) -> Result<bytes::Bytes, Problem> 
     let mut intake = Intake::new(&parts.headers, body, deadline);
     let budget = ByteBudget::new(LONGEST_BODY);
     let mut held = budget.reserve(0).map_err(|_| Problem::overloaded())?;
-    let read = intake.whole(LONGEST_BODY, &mut held).await.map_err(|error| Problem::body(&error));
+    let read = async {
+        framing::check_plain(&parts)?;
+        let read = intake.whole(SizeLimit::CallBytes(LONGEST_BODY), &mut held).await;
+        read.map_err(|error| Problem::body(&error))
+    };
+    let read = read.await;
     intake.discard_rest().await;
     read
 }

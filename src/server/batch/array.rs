@@ -13,7 +13,7 @@ use crate::server::json_object;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// More elements than a batch may have.
-    #[error("a batch has at most {0} jobs")]
+    #[error("the array has more than {0} elements")]
     TooLong(u64),
     /// It is not a JSON array.
     #[error("the body: {0}")]

@@ -16,7 +16,6 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use tokio::select;
 
-use crate::domain::code::Code;
 use crate::domain::time::Moment;
 use crate::runtime::lifecycle::Phase;
 use crate::server::batch::array::ArrayError;
@@ -28,14 +27,16 @@ use crate::server::draft::Draft;
 use crate::server::fields::{IDEMPOTENCY_KEY, JSON};
 use crate::server::framing;
 use crate::server::job_head;
-use crate::server::problem::Problem;
+use crate::server::limits::SizeLimit;
+use crate::server::problem::{Accepts, Problem};
 use crate::server::state::Ingest;
 
 /// Takes a batch.
 pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
-    let mut intake = ingest.intake(&parts.headers, body, arrived);
+    let bound = SizeLimit::BatchBytes(ingest.limits.max_batch_bytes);
+    let mut intake = ingest.coded_intake(&parts.headers, body, arrived, bound);
     let answer = match accept(&ingest, parts, &mut intake, arrived).await {
         Ok(answer) => answer,
         Err(problem) => ingest.refused(problem, arrived),
@@ -66,7 +67,7 @@ async fn accept(
     // Lines are let go as they are stored; an array is in memory as a whole.
     let form = check_head(&parts, intake.declared(), ingest.limits.max_batch_bytes);
     let at_once = if form.as_ref().is_ok_and(|(form, _)| *form == Form::Array) { whole } else { 0 };
-    let mut held = ingest.bodies.reserve(at_once).map_err(|_| Problem::overloaded())?;
+    let mut held = ingest.bodies.reserve(at_once + intake.held()).map_err(|_| Problem::overloaded())?;
     held.yield_to_critical().map_err(|_| Problem::overloaded())?;
     let (form, expires_in) = form?;
 
@@ -105,7 +106,7 @@ pub fn check_head(
     limit: u64,
 ) -> Result<(Form, Option<Duration>), Problem> {
     if declared.is_some_and(|declared| declared > limit) {
-        return Err(Problem::new(Code::TooLarge, format!("a batch has at most {limit} bytes")));
+        return Err(Problem::too_large(SizeLimit::BatchBytes(limit)));
     }
     framing::check(parts)?;
     let expires_in = job_head::check(&parts.headers)?;
@@ -119,11 +120,11 @@ pub fn check_head(
         essence if essence.starts_with("application/cloudevents") => {
             let detail =
                 "batches of CloudEvents are not available yet: send application/x-ndjson or application/json";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+            return Err(Problem::unsupported(detail, Accepts::BatchTypes));
         }
         _ => {
             let detail = "a batch is application/x-ndjson or application/json";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+            return Err(Problem::unsupported(detail, Accepts::BatchTypes));
         }
     };
     Ok((form, expires_in))
@@ -141,17 +142,18 @@ async fn read_lines(
     let mut left = limits.max_batch_bytes;
     while let Some(chunk) = next_chunk(ingest, intake, stage).await? {
         let taken = chunk.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&chunk);
-        let wanted = lines.held() + stage.held() + taken.len();
-        held.resize(length(wanted)).map_err(|_| Problem::overloaded())?;
+        let wanted = length(lines.held() + stage.held() + taken.len()) + intake.held();
+        held.resize(wanted).map_err(|_| Problem::overloaded())?;
         lines.push(taken);
         while let Some(line) = lines.next().map_err(|LineTooLong| stage.job_too_large())? {
             take_line(stage, line).await?;
         }
         if taken.len() < chunk.len() {
-            return Err(stage.too_large(format!("a batch has at most {} bytes", limits.max_batch_bytes)));
+            return Err(stage.too_large(SizeLimit::BatchBytes(limits.max_batch_bytes)));
         }
         left -= length(taken.len());
-        held.resize(length(lines.held() + stage.held())).map_err(|_| Problem::overloaded())?;
+        held.resize(length(lines.held() + stage.held()) + intake.held())
+            .map_err(|_| Problem::overloaded())?;
     }
     match lines.finish().map_err(|LineTooLong| stage.job_too_large())? {
         Some(line) => take_line(stage, line).await,
@@ -176,9 +178,10 @@ async fn read_array(
     held: &mut Reservation<'_>,
 ) -> Result<(), Problem> {
     let limits = &ingest.limits;
-    let body = intake.whole(limits.max_batch_bytes, held).await.map_err(|error| Problem::body(&error))?;
+    let body = intake.whole(SizeLimit::BatchBytes(limits.max_batch_bytes), held).await;
+    let body = body.map_err(|error| Problem::body(&error))?;
     let elements = array::elements(&body, limits.max_batch_jobs).map_err(|error| match error {
-        ArrayError::TooLong(_) => Problem::new(Code::TooLarge, error.to_string()),
+        ArrayError::TooLong(most) => Problem::too_large(SizeLimit::BatchJobs(most)),
         ArrayError::Malformed(_) => Problem::malformed(error.to_string()),
     })?;
     for element in elements {
@@ -198,25 +201,34 @@ async fn next_chunk(
     intake: &mut Intake,
     stage: &mut Stage<'_>,
 ) -> Result<Option<bytes::Bytes>, Problem> {
-    if stage.held_jobs() > 0 {
-        match unless_stopping(ingest, intake.chunk_within(PAUSE)).await? {
-            Some(chunk) => return Ok(chunk),
-            None => stage.store_all().await,
+    let waited = if stage.held_jobs() > 0 {
+        unless_stopping(ingest, intake.chunk_within(PAUSE)).await
+    } else {
+        Ok(None)
+    };
+    let read = match waited {
+        Ok(Some(chunk)) => Ok(chunk),
+        Ok(None) => {
+            stage.store_all().await;
+            unless_stopping(ingest, intake.chunk()).await
         }
-    }
-    unless_stopping(ingest, intake.chunk()).await
+        Err(error) => Err(error),
+    };
+    read.map_err(|error| match error {
+        BodyError::TooLarge(bound) => stage.too_large(bound),
+        other => Problem::body(&other),
+    })
 }
 
 async fn unless_stopping<T>(
     ingest: &Ingest,
     reading: impl Future<Output = Result<T, BodyError>>,
-) -> Result<T, Problem> {
-    let read = select! {
+) -> Result<T, BodyError> {
+    select! {
         biased;
         read = reading => read,
         () = ingest.gateway.lifecycle.reached(Phase::Draining) => Err(BodyError::Stopping),
-    };
-    read.map_err(|error| Problem::body(&error))
+    }
 }
 
 /// A client that sends nothing for this long may send nothing for seconds: its jobs do not wait for that.

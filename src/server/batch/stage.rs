@@ -18,6 +18,7 @@ use crate::runtime::idempotency::Claim;
 use crate::server::batch::tally::Tally;
 use crate::server::draft::{self, Draft};
 use crate::server::keyed::{self, Route, Turn};
+use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -73,7 +74,7 @@ impl<'a> Stage<'a> {
         if u64::try_from(self.tally.len()).unwrap_or(u64::MAX) < most {
             Ok(())
         } else {
-            Err(self.too_large(format!("a batch has at most {most} jobs")))
+            Err(self.too_large(SizeLimit::BatchJobs(most)))
         }
     }
 
@@ -85,16 +86,16 @@ impl<'a> Stage<'a> {
         keyed::check_batch_head(&self.policy, &self.parts.headers)
     }
 
-    /// Lists the next job as one that passes a limit; gives the problem.
-    pub fn too_large(&mut self, detail: String) -> Problem {
-        let problem = Problem::new(Code::TooLarge, detail);
+    /// Lists the next job as one that passes this bound; gives the problem.
+    pub fn too_large(&mut self, bound: SizeLimit) -> Problem {
+        let problem = Problem::too_large(bound);
         self.tally.failed(problem.clone());
         problem
     }
 
     /// Lists the next job as longer than a job may be; gives the problem.
     pub fn job_too_large(&mut self) -> Problem {
-        self.too_large(format!("a job has at most {} bytes", self.ingest.limits.max_job_bytes))
+        self.too_large(SizeLimit::JobBytes(self.ingest.limits.max_job_bytes))
     }
 
     /// Lists the next job as one that failed.

@@ -20,6 +20,7 @@ use crate::queue::error::QueueError;
 use crate::runtime::held::Place;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::framing;
+use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 use crate::server::slots::Slot;
 use crate::server::state::Ingest;
@@ -111,12 +112,13 @@ async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, byte
     let mut intake = ingest.intake(&parts.headers, body, arrived);
     let read = async {
         ingest.access.may_lease(&parts.headers)?;
-        framing::check(&parts)?;
+        framing::check_plain(&parts)?;
         let queue = ingest.gateway.leases.as_deref().ok_or_else(no_leases)?;
         let declared = intake.declared().unwrap_or(0).min(LONGEST_BODY);
         let mut held = ingest.bodies.reserve(declared).map_err(|_| Problem::overloaded())?;
         held.yield_to_critical().map_err(|_| Problem::overloaded())?;
-        let body = intake.whole(LONGEST_BODY, &mut held).await.map_err(|error| Problem::body(&error))?;
+        let body = intake.whole(SizeLimit::CallBytes(LONGEST_BODY), &mut held).await;
+        let body = body.map_err(|error| Problem::body(&error))?;
         Ok((queue, body))
     };
     let opened = read.await;

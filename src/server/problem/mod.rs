@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use crate::admission::decision::{RateLimit, Reason, Refusal};
@@ -18,7 +20,9 @@ use crate::domain::tier::Tier;
 use crate::policy::classify::WishError;
 use crate::queue::error::{QueueError, StoreError};
 use crate::server::body::BodyError;
+use crate::server::body::coding::CodingError;
 use crate::server::fields;
+use crate::server::limits::SizeLimit;
 use crate::server::pause;
 
 /// A request that got no receipt: why, what became of its job, and when to come back.
@@ -31,7 +35,19 @@ pub struct Problem {
     retry_after: Option<Duration>,
     limit: Option<RateLimit>,
     shed_unavailable: bool,
+    accepts: Option<Accepts>,
     bound: Option<Bound>,
+}
+
+/// What would have been taken in place of what came, told with a 415 (RFC 9110 15.5.16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepts {
+    /// The codings of a job's or a batch's body.
+    Codings,
+    /// Bodies as they are, without a coding.
+    NoCoding,
+    /// The media types of a batch.
+    BatchTypes,
 }
 
 impl Problem {
@@ -45,6 +61,7 @@ impl Problem {
             retry_after: None,
             limit: None,
             shed_unavailable: false,
+            accepts: None,
             bound: None,
         }
     }
@@ -52,6 +69,21 @@ impl Problem {
     /// The request, or one of its parts, cannot be understood.
     pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(Code::MalformedRequest, detail)
+    }
+
+    /// It passes this bound.
+    pub fn too_large(bound: SizeLimit) -> Problem {
+        Problem::new(Code::TooLarge, bound.to_string())
+    }
+
+    /// The body comes in a way that is not taken here.
+    pub fn unsupported(detail: impl Into<Cow<'static, str>>, accepts: Accepts) -> Problem {
+        Problem { accepts: Some(accepts), ..Problem::new(Code::UnsupportedMediaType, detail) }
+    }
+
+    /// The body comes in a coding that is not taken.
+    pub fn coding(error: &CodingError) -> Problem {
+        Problem::unsupported(error.to_string(), Accepts::Codings)
     }
 
     /// Nothing is at this path.
@@ -165,9 +197,9 @@ impl Problem {
     /// The body could not be read.
     pub fn body(error: &BodyError) -> Problem {
         match error {
-            BodyError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
+            BodyError::TooLarge(bound) => Problem::too_large(*bound),
             BodyError::TooSlow => Problem::new(Code::RequestTimeout, error.to_string()),
-            BodyError::Broken => Problem::malformed(error.to_string()),
+            BodyError::Broken | BodyError::Undecodable(..) => Problem::malformed(error.to_string()),
             BodyError::Overloaded => Problem::overloaded(),
             BodyError::Stopping => Problem::draining(),
         }
@@ -295,6 +327,10 @@ impl Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(fields::whole_seconds(pause)));
             headers.insert(CACHE_CONTROL, NO_STORE);
         }
+        if let Some(accepts) = self.accepts {
+            let (name, value) = accepts.field();
+            headers.insert(name, value);
+        }
         match (self.code, self.tier, self.limit) {
             (Code::Unauthenticated, ..) => {
                 headers.insert(WWW_AUTHENTICATE, BEARER);
@@ -311,6 +347,21 @@ impl Problem {
         response
     }
 }
+
+impl Accepts {
+    const fn field(self) -> (HeaderName, HeaderValue) {
+        match self {
+            Accepts::Codings => (ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd")),
+            Accepts::NoCoding => (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            Accepts::BatchTypes => {
+                (ACCEPT_POST, HeaderValue::from_static("application/x-ndjson, application/json"))
+            }
+        }
+    }
+}
+
+/// The media types that POST takes (LDP 7.1).
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

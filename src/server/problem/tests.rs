@@ -62,6 +62,33 @@ async fn every_429_and_503_has_a_pause_and_is_not_cached() {
     }
 }
 
+#[tokio::test]
+async fn a_415_says_what_would_be_taken() {
+    for (accepts, name, value) in [
+        (Accepts::Codings, "accept-encoding", "gzip, zstd"),
+        (Accepts::NoCoding, "accept-encoding", "identity"),
+        (Accepts::BatchTypes, "accept-post", "application/x-ndjson, application/json"),
+    ] {
+        let (parts, document) = parts(Problem::unsupported("why", accepts).into_response()).await;
+        assert_eq!((parts.status.as_u16(), &document["detail"]), (415, &json!("why")));
+        assert_eq!(parts.headers[name], value);
+    }
+}
+
+#[test]
+fn what_is_too_large_says_the_way_round() {
+    for (bound, way) in [
+        (SizeLimit::JobBytes(1_000_000), "a job has at most 1000000 bytes: store the payload elsewhere"),
+        (SizeLimit::BatchBytes(5), "a batch has at most 5 bytes: send it in smaller batches"),
+        (SizeLimit::BatchJobs(5), "a batch has at most 5 jobs: send it in smaller batches"),
+        (SizeLimit::CallBytes(5), "the body has at most 5 bytes: ask about fewer"),
+    ] {
+        let problem = Problem::body(&BodyError::TooLarge(bound));
+        assert_eq!((problem.code(), bound.most() % 5), (Code::TooLarge, 0));
+        assert!(problem.detail().starts_with(way), "{}", problem.detail());
+    }
+}
+
 #[test]
 fn codes_have_the_statuses_of_the_contract() {
     let status = |code| Problem::new(code, "").status().as_u16();

@@ -33,6 +33,14 @@ pub struct Gateway {
     finished: bool,
 }
 
+/// What a process holds in memory, in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub resident: u64,
+    /// The most that it ever held.
+    pub highest: u64,
+}
+
 /// What a gateway is started with; survives its deaths.
 #[derive(Debug)]
 pub struct Setup {
@@ -221,6 +229,17 @@ impl Gateway {
         assert!(self.child.is_none(), "it still runs");
         self.tally.restart();
         self.launch().await;
+    }
+
+    /// The memory of the process.
+    pub fn memory(&self) -> Memory {
+        let pid = self.child.as_ref().expect("a running gateway").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of this name");
+            line.trim_end_matches("kB").trim().parse().expect("a number")
+        };
+        Memory { resident: kib("VmRSS:"), highest: kib("VmHWM:") }
     }
 
     /// Everything the process has logged, over all its lives.

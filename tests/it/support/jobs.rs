@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,6 +34,16 @@ impl Leased {
     #[track_caller]
     pub fn text(&self) -> &str {
         self.body.as_deref().unwrap_or_else(|| panic!("no text: {self:?}"))
+    }
+
+    /// The payload's bytes, whichever way they came.
+    #[track_caller]
+    pub fn payload(&self) -> Vec<u8> {
+        match (&self.body, &self.body_base64) {
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(coded)) => STANDARD.decode(coded).expect("base64"),
+            _ => panic!("one of the two bodies: {self:?}"),
+        }
     }
 }
 

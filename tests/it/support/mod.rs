@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod coded;
 pub mod command;
 pub mod gateway;
 pub mod identities;
