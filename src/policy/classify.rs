@@ -97,6 +97,11 @@ impl Policy {
         first_key(&self.classifier.idempotency_key_from, headers, None)
     }
 
+    /// Whether an attribute of an event may be the key.
+    pub fn reads_key_from_events(&self) -> bool {
+        self.classifier.idempotency_key_from.iter().any(Source::is_attribute)
+    }
+
     /// The text of the job's idempotency key, from head and payload. Agrees with what the head told.
     pub fn idempotency_key(&self, headers: &HeaderMap, payload: &[u8]) -> KeyText<'static> {
         let classifier = &self.classifier;
@@ -310,11 +315,12 @@ mod tests {
             ("content_length: { at_least: 100, at_most: 1KiB }", "/", &[]),
             ("header: { X-A: [one, two], X-B: { present: false } }", "/", &[("x-a", "zero"), ("x-a", "two")]),
             ("type: { prefix: pay }", "/", &[("ce-type", "payment")]),
+            ("header: { ce-subject: 'für Zoë' }", "/", &[("ce-subject", "für Zoë")]),
         ] {
             let policy = policy(&format!("rules: [{{ when: {{ {when} }}, tier: p0 }}]"));
             let mut request = Request::new(uri, &[]);
             for (name, value) in headers {
-                request.headers.append(*name, value.parse().unwrap());
+                request.headers.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
             assert_eq!(policy.classify(&request.head(), b"").unwrap().tier, Tier::P0, "{when}");
             let other = Request { method: Method::PUT, ..Request::new("/other", &[("x-b", "")]) };

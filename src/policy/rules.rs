@@ -89,8 +89,9 @@ impl Condition {
             Condition::Path(test) => test.holds(Subject::Text(head.uri.path())),
             Condition::Tenant(test) => test.holds(Subject::Text(head.tenant)),
             Condition::Header(name, test) => {
-                let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-                test.holds_for_any(values.map(Subject::Text))
+                let values = head.headers.get_all(name).iter();
+                let texts = values.filter_map(|value| str::from_utf8(value.as_bytes()).ok());
+                test.holds_for_any(texts.map(Subject::Text))
             }
             Condition::Query(name, test) => query_holds(head.uri.query().unwrap_or_default(), name, test),
             Condition::ContentType(test) => test.holds(media_type(head).as_deref().into()),
@@ -103,7 +104,7 @@ impl Condition {
 
 /// The media type without its parameters, in lower case.
 fn media_type<'a>(head: &Head<'a>) -> Option<Cow<'a, str>> {
-    let value = head.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
+    let value = str::from_utf8(head.headers.get(http::header::CONTENT_TYPE)?.as_bytes()).ok()?;
     let essence = value.split(';').next().unwrap_or_default().trim();
     let lower = essence.bytes().any(|byte| byte.is_ascii_uppercase());
     Some(if lower { Cow::Owned(essence.to_ascii_lowercase()) } else { Cow::Borrowed(essence) })

@@ -16,6 +16,13 @@ pub(super) enum Source {
     Body(usize),
 }
 
+impl Source {
+    /// Whether it is an attribute of an event.
+    pub(super) fn is_attribute(&self) -> bool {
+        matches!(self, Source::Header(name) if name.as_str().starts_with("ce-"))
+    }
+}
+
 /// What is known of a name so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name<'a> {
@@ -74,7 +81,7 @@ pub(super) fn first_hit_and_source<'a, 's>(
     for source in sources {
         let hit = match (source, body) {
             (Source::Header(name), _) => {
-                headers.get(name).and_then(|value| value.to_str().ok()).map(Cow::Borrowed)
+                headers.get(name).and_then(|value| str::from_utf8(value.as_bytes()).ok()).map(Cow::Borrowed)
             }
             (Source::Body(_), None) => return (Name::Unknown, None),
             (Source::Body(slot), Some(found)) => found.value(*slot).and_then(as_name),
@@ -117,7 +124,7 @@ pub(super) fn first_key<'a>(
 /// The source as a policy writes it; header names in lower case.
 pub(super) fn written(source: &Source, pointers: &Pointers) -> String {
     match source {
-        Source::Header(name) if name.as_str().starts_with("ce-") => name.as_str().to_owned(),
+        Source::Header(name) if source.is_attribute() => name.as_str().to_owned(),
         Source::Header(name) => format!("header:{name}"),
         Source::Body(slot) => format!("body:{}", pointers.text(*slot)),
     }
@@ -198,6 +205,17 @@ mod tests {
         assert_eq!(first_hit(&sources, &headers, None), known("digest"));
         headers.insert("tidegate-type", "payment".parse().unwrap());
         assert_eq!(first_hit(&sources, &headers, None), known("payment"));
+    }
+
+    #[test]
+    fn names_in_headers_may_be_of_any_script() {
+        let (sources, _) = sources(&["ce-type", "header:X"]);
+        let mut headers = HeaderMap::new();
+        headers.insert("ce-type", http::HeaderValue::from_bytes("käufer.neu".as_bytes()).unwrap());
+        assert_eq!(first_hit(&sources, &headers, None), known("käufer.neu"));
+        headers.insert("ce-type", http::HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.insert("x", "next".parse().unwrap());
+        assert_eq!(first_hit(&sources, &headers, None), known("next"), "what is no text names nothing");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::server::job_head::{self, Carried};
 use crate::server::problem::Problem;
 
 /// What all jobs of one request have in common.
+#[derive(Clone)]
 pub struct Draft {
     /// The caller.
     pub tenant: Arc<str>,

@@ -68,7 +68,11 @@ pub fn carried(headers: &HeaderMap) -> Carried {
     carried
 }
 
-fn check_carried(headers: &HeaderMap) -> Result<(), Problem> {
+/// Checks what a job would take along: text, and not too much of it.
+///
+/// # Errors
+/// 400.
+pub fn check_carried(headers: &HeaderMap) -> Result<(), Problem> {
     let mut bytes = 0;
     for (name, value) in headers.iter().filter(|(name, _)| is_carried(name)) {
         text(name, value)?;
@@ -111,8 +115,8 @@ fn expires_in(value: &HeaderValue) -> Result<Duration, Problem> {
 
 const LONGEST_ORDERING_KEY: usize = 255;
 
-/// As much as the head itself may be long on most servers.
-const MOST_CARRIED_BYTES: usize = 8 * 1024;
+/// Bytes that a job takes along: as much as the head itself may be long on most servers.
+pub const MOST_CARRIED_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {

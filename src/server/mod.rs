@@ -7,10 +7,10 @@
 //! 2. the router below: 404 and 405 are problem documents too.
 //! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
 //! 4. [`budget`]: is there memory for the body.
-//! 5. [`framing`], [`job_head`]: is the head well formed.
+//! 5. [`framing`], [`job_head`]: is the head well formed; [`event`]: if it is a CloudEvent, is it a valid one.
 //! 6. [`keyed`]: does the idempotency key stand for a job that is stored already; then no gate is asked.
 //! 7. the policy and the gate, by the head alone where it decides: a shut tier costs no body.
-//! 8. [`body`]: frame by frame, under a limit, the budget and the request's deadline.
+//! 8. [`body`]: frame by frame, under a limit, the budget and the request's deadline; [`event`] where it is one.
 //! 9. the key claimed; the policy and the gate again, where the body decides; [`draft`] makes the job.
 //! 10. `runtime::forward`: the job is stored, then answered with a receipt ([`ingest`], [`batch`]).
 //!
@@ -23,8 +23,10 @@ pub mod body;
 pub mod budget;
 pub mod crowd;
 pub mod draft;
+pub mod event;
 pub mod fields;
 pub mod framing;
+pub mod handshake;
 pub mod health;
 pub mod ingest;
 pub mod job_head;
@@ -59,8 +61,8 @@ use crate::server::state::Ingest;
 pub fn ingest_router(state: Arc<Ingest>) -> Router {
     let ready = |State(state): State<Arc<Ingest>>| async move { health::ready(&state.gateway).await };
     Router::new()
-        .route("/v1/jobs", post(ingest::submit).fallback(counted_not_allowed))
-        .route("/v1/jobs/batch", post(batch::submit).fallback(counted_not_allowed))
+        .route("/v1/jobs", post(ingest::submit).options(handshake::answer).fallback(no_such_method_of_jobs))
+        .route("/v1/jobs/batch", post(batch::submit).fallback(no_such_method_of_batches))
         .route("/v1/leases", only_post(leases::lease))
         .route("/v1/leases/ack", only_post(leases::ack))
         .route("/v1/leases/nack", only_post(leases::nack))
@@ -101,10 +103,18 @@ async fn counted_not_found(State(ingest): State<Arc<Ingest>>, request: Request) 
     ingest.refused(Problem::not_found(request.uri().path()), arrived)
 }
 
-async fn counted_not_allowed(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
+async fn no_such_method_of_jobs(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
+    counted_not_allowed(&ingest, &method, handshake::ALLOW)
+}
+
+async fn no_such_method_of_batches(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
+    counted_not_allowed(&ingest, &method, "POST")
+}
+
+fn counted_not_allowed(ingest: &Ingest, method: &Method, allow: &'static str) -> Response {
     let arrived = ingest.gateway.clock.now();
-    let problem = Problem::not_allowed(&method);
+    let problem = Problem::not_allowed(method);
     ingest.count_problem(&problem);
     ingest.record(None, problem.status().as_u16(), arrived);
-    problem.into_response_allowing("POST")
+    problem.into_response_allowing(allow)
 }

@@ -24,6 +24,26 @@ async fn malformed_bodies() {
             job(&of("application/cloudevents-batch+json"), "[]"),
             Problem(415, "unsupported_media_type"),
         ),
+        case(
+            "an event in another format",
+            job(&of("application/cloudevents+avro"), "{}"),
+            Problem(415, "unsupported_media_type"),
+        ),
+        case(
+            "an event without attributes",
+            job(&of("application/cloudevents+json"), "{}"),
+            Problem(400, "invalid_event"),
+        ),
+        case(
+            "an event that is no object",
+            job(&of("application/cloudevents+json"), "[]"),
+            Problem(400, "invalid_event"),
+        ),
+        case(
+            "an event that is half there",
+            job("ce-id: 7\r\ncontent-length: 2\r\n", "{}"),
+            Problem(400, "invalid_event"),
+        ),
         case("an unknown coding", job(&encoded("br"), "{}"), Problem(415, "unsupported_media_type")),
         case("a coding that it is not in", job(&encoded("gzip"), "{}"), Problem(400, "malformed_request")),
         case(

@@ -16,6 +16,7 @@ mod batches;
 mod bombs;
 mod carried;
 mod closed_loop;
+mod cloud_events;
 mod compression;
 mod connections;
 mod dead_letters;

@@ -1,5 +1,6 @@
 //! The explanation of one request: every check in the gateway's order, made by the parts that the gateway runs.
 
+use http::request::Parts;
 use serde_json::{Value, json};
 
 use crate::admission::decision::{Decision, Refusal};
@@ -13,9 +14,10 @@ use crate::policy::classify::{Classified, Head, HeadVerdict};
 use crate::policy::origin::TierFrom;
 use crate::server::access::{ANONYMOUS, Access};
 use crate::server::body::coding::Coding;
+use crate::server::event::media_type::Form;
 use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
-use crate::server::{batch, draft, fields, framing, ingest, keyed};
+use crate::server::{batch, draft, event, fields, framing, ingest, keyed};
 
 /// Explains the case.
 pub(super) fn explanation(case: &Case<'_>) -> Explanation {
@@ -28,17 +30,20 @@ pub(super) fn explanation(case: &Case<'_>) -> Explanation {
         body_bytes: request.payload.as_ref().map(Vec::len),
     };
     (course.told.policy, course.told.revision) = (case.policy_name.to_owned(), policy.revision.clone());
-    before_the_gate(case, &mut course);
-    keyed(case, &mut course);
-    classified(case, &mut course);
+    let mut head = request.parts.clone();
+    before_the_gate(case, &mut head, &mut course);
+    let mut item = head.clone();
+    let event = open_event(case, &mut item);
+    keyed(case, &head, &item, &mut course);
+    classified(case, item, event, &mut course);
     let queue = course.tier.map(|tier| (tier.as_str(), policy.tiers[tier].queue.to_string()));
     course.finish(queue)
 }
 
-/// The checks that hang on the head alone, in the order of `server::ingest`.
-fn before_the_gate(case: &Case<'_>, course: &mut Course) {
+/// The checks that hang on the head alone, in the order of `server::ingest`; an event in the head is decoded.
+fn before_the_gate(case: &Case<'_>, parts: &mut Parts, course: &mut Course) {
     let Case { settings, request, .. } = case;
-    let (parts, limits) = (&request.parts, &settings.limits);
+    let limits = &settings.limits;
     let route = match request.route {
         Route::Elsewhere => Err(Problem::not_found(parts.uri.path())),
         _ if parts.method != http::Method::POST => Err(Problem::not_allowed(&parts.method)),
@@ -69,16 +74,24 @@ fn before_the_gate(case: &Case<'_>, course: &mut Course) {
     note_on_request(case, limit, course);
 }
 
+/// Reads the event that the body is, if it is one: its attributes stand in the head from then on.
+fn open_event(case: &Case<'_>, parts: &mut Parts) -> Option<Result<(), Problem>> {
+    let form = event::form(&parts.headers).unwrap_or(Form::Opaque);
+    let is_event =
+        matches!((case.request.route, form), (Route::Jobs, Form::Event) | (Route::Batch, Form::Batch));
+    is_event.then(|| event::open_body(&mut parts.headers, case.request.bytes()))
+}
+
 /// The idempotency key, where the job has one: it is looked up before anything that the gate says.
-fn keyed(case: &Case<'_>, course: &mut Course) {
+fn keyed(case: &Case<'_>, head: &Parts, item: &Parts, course: &mut Course) {
     let Case { policy, request, .. } = case;
-    let headers = &request.parts.headers;
     let route = if request.route == Route::Batch { keyed::Route::Batch } else { keyed::Route::Jobs };
     let in_head = match route {
-        keyed::Route::Batch => keyed::check_batch_head(policy, headers),
+        keyed::Route::Batch => keyed::check_batch_head(policy, &head.headers),
         keyed::Route::Jobs => Ok(()),
     };
-    let key = in_head.and_then(|()| keyed::key(policy, headers, &request.tenant, request.bytes(), route));
+    let key =
+        in_head.and_then(|()| keyed::key(policy, &item.headers, &request.tenant, request.bytes(), route));
     let says =
         "a known one is answered 202 with its first receipt, whatever follows; taken for a new one here";
     if let Some(step) = key.map(|key| key.map(|_| says.to_owned())).transpose() {
@@ -114,16 +127,19 @@ fn note_on_request(case: &Case<'_>, limit: u64, course: &mut Course) {
 }
 
 /// Tier and names, then the gate in front of that tier.
-fn classified(case: &Case<'_>, course: &mut Course) {
-    let mut parts = case.request.parts.clone();
+fn classified(case: &Case<'_>, mut parts: Parts, event: Option<Result<(), Problem>>, course: &mut Course) {
     let mut declared = case.request.declared;
     if case.request.route == Route::Batch {
-        batch::become_item(&mut parts);
+        batch::become_item(
+            &mut parts,
+            if event.is_some() { batch::Form::Events } else { batch::Form::Array },
+        );
         declared = None;
     }
-    let head = draft::rule_head(&parts, &case.request.tenant, case.policy, declared);
     let payload = case.request.bytes();
-    let verdict = case.policy.classify_head(&head);
+    let head = draft::rule_head(&parts, &case.request.tenant, case.policy, declared);
+    let form = if event.is_some() { Form::Event } else { Form::Opaque };
+    let verdict = ingest::head_verdict(case.policy, &head, form);
     let job = case.policy.classify(&head, payload);
     let (verdict, job) = match verdict.and_then(|verdict| Ok((verdict, job?))) {
         Ok(both) => both,
@@ -156,6 +172,12 @@ fn classified(case: &Case<'_>, course: &mut Course) {
             let chance = by_chance(&refusal, |seed| all_shut(case, tiers, seed).map(|(_, refusal)| refusal));
             return gate::tell(case, course, critical, Some((refusal, chance)));
         }
+    }
+    if let Some(event) = event {
+        let says = event.map(|()| "its attributes stand for ce-* fields".to_owned());
+        course.step("event", says, Value::Null);
+    }
+    if open.is_some() {
         payload_checks(case, &head, job.tier, course);
     }
     let refusal = refused(case, job.tier, 0);

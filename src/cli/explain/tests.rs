@@ -59,6 +59,26 @@ fn body(text: &str) -> (tempfile::TempDir, String) {
 }
 
 #[test]
+fn an_event_is_explained_by_the_attributes_in_its_body() {
+    let whole = r#"{"specversion":"1.0","id":"7","source":"/shop","type":"order"}"#;
+    let (_kept, event) = body(whole);
+    let (_also_kept, half) = body("{}");
+    let media = "--header=content-type:application/cloudevents+json";
+    let told = told(&[media, &event], "type_from: [ ce-type ]");
+    assert_eq!(outcome(&told), (202, "", ""));
+    let job = told.job.as_ref().unwrap();
+    assert_eq!((job.job_type.as_deref(), job.type_from.as_deref()), (Some("order"), Some("ce-type")));
+    assert!(!job.decided_by_head && told.checks.iter().any(|step| step.check == "event"));
+    assert_eq!(outcome(&explained(&[media, &half])), (400, "invalid_event", "event"));
+
+    let batch = ["--path=/v1/jobs/batch", "--header=content-type:application/cloudevents-batch+json"];
+    assert_eq!(outcome(&explained(&[batch[0], batch[1], &event])), (202, "", ""));
+    assert_eq!(outcome(&explained(&[batch[0], batch[1], &half])), (400, "invalid_event", "event"));
+    assert_eq!(outcome(&explained(&[batch[0], media, &event])), (415, "unsupported_media_type", "head"));
+    assert_eq!(outcome(&explained(&["--header=ce-id:7"])), (400, "invalid_event", "head"));
+}
+
+#[test]
 fn each_answer_is_told_with_the_check_that_gave_it() {
     let (order, digest) = ("--header=tidegate-type:order", "--header=tidegate-type:digest");
     for (words, expected) in [

@@ -14,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use tokio::select;
 
 use crate::domain::time::Moment;
@@ -24,6 +25,8 @@ use crate::server::batch::stage::Stage;
 use crate::server::body::{BodyError, Intake};
 use crate::server::budget::Reservation;
 use crate::server::draft::Draft;
+use crate::server::event;
+use crate::server::event::media_type;
 use crate::server::fields::{IDEMPOTENCY_KEY, JSON};
 use crate::server::framing;
 use crate::server::job_head;
@@ -52,6 +55,18 @@ pub enum Form {
     Lines,
     /// A JSON array, one job an element.
     Array,
+    /// A JSON array of events, one job an element, each with attributes of its own.
+    Events,
+}
+
+impl Form {
+    /// The media type of one job.
+    const fn item(self) -> HeaderValue {
+        match self {
+            Form::Lines | Form::Array => JSON,
+            Form::Events => EVENT_JSON,
+        }
+    }
 }
 
 async fn accept(
@@ -65,24 +80,24 @@ async fn accept(
     let _open = ingest.open_batch()?;
     let whole = intake.declared().unwrap_or(0).min(ingest.limits.max_batch_bytes);
     // Lines are let go as they are stored; an array is in memory as a whole.
-    let form = check_head(&parts, intake.declared(), ingest.limits.max_batch_bytes);
-    let at_once = if form.as_ref().is_ok_and(|(form, _)| *form == Form::Array) { whole } else { 0 };
+    let form = check_head(&mut parts, intake.declared(), ingest.limits.max_batch_bytes);
+    let at_once = if form.as_ref().is_ok_and(|(form, _)| *form != Form::Lines) { whole } else { 0 };
     let mut held = ingest.bodies.reserve(at_once + intake.held()).map_err(|_| Problem::overloaded())?;
     held.yield_to_critical().map_err(|_| Problem::overloaded())?;
     let (form, expires_in) = form?;
 
+    become_item(&mut parts, form);
     let draft = Draft {
         tenant: Arc::clone(&ingest.anonymous),
-        content_type: Some(Box::from("application/json")),
+        content_type: job_head::content_type(&parts.headers)?.map(Box::from),
         expires_in,
         carried: job_head::carried(&parts.headers),
     };
-    become_item(&mut parts);
-    let mut stage = Stage::new(ingest, &parts, draft, arrived);
+    let mut stage = Stage::new(ingest, &parts, form, draft, arrived);
     stage.check_no_key_in_head()?;
     let ended = match form {
         Form::Lines => read_lines(ingest, intake, &mut stage, &mut held).await,
-        Form::Array => read_array(ingest, intake, &mut stage, &mut held).await,
+        Form::Array | Form::Events => read_array(ingest, intake, &mut stage, &mut held).await,
     };
     let verdict = stage.finish().await.into_verdict(ended.err());
     verdict.problems.iter().for_each(|problem| ingest.count_problem(problem));
@@ -90,18 +105,19 @@ async fn accept(
     Ok(verdict.response)
 }
 
-/// To the rules an item is a job of its own: JSON, of its own length.
-pub fn become_item(parts: &mut Parts) {
-    parts.headers.insert(CONTENT_TYPE, JSON);
+/// To the rules an item is a job of its own: of the items' media type, of its own length.
+pub fn become_item(parts: &mut Parts, form: Form) {
+    parts.headers.insert(CONTENT_TYPE, form.item());
     parts.headers.remove(CONTENT_LENGTH);
 }
 
-/// What must be well formed before anything is read; gives the batch's form and the lifetime that the client asks for.
+/// What must be well formed before anything is read; an event in the head, which stands for every item, is decoded.
+/// Gives the batch's form and the lifetime that the client asks for.
 ///
 /// # Errors
 /// 400, 413 and 415, with what is wrong.
 pub fn check_head(
-    parts: &Parts,
+    parts: &mut Parts,
     declared: Option<u64>,
     limit: u64,
 ) -> Result<(Form, Option<Duration>), Problem> {
@@ -113,21 +129,30 @@ pub fn check_head(
     if parts.headers.contains_key(IDEMPOTENCY_KEY) {
         return Err(Problem::malformed("an Idempotency-Key names one job: a batch takes none"));
     }
-    let content_type = job_head::content_type(&parts.headers)?.unwrap_or_default();
-    let form = match job_head::essence(content_type).to_ascii_lowercase().as_str() {
-        "application/x-ndjson" => Form::Lines,
-        "application/json" => Form::Array,
-        essence if essence.starts_with("application/cloudevents") => {
-            let detail =
-                "batches of CloudEvents are not available yet: send application/x-ndjson or application/json";
-            return Err(Problem::unsupported(detail, Accepts::BatchTypes));
-        }
-        _ => {
-            let detail = "a batch is application/x-ndjson or application/json";
-            return Err(Problem::unsupported(detail, Accepts::BatchTypes));
-        }
-    };
+    let form = form(&parts.headers)?;
+    match form {
+        Form::Lines | Form::Array => event::open_head(&mut parts.headers)?,
+        // Each has its own; what the head says of them does not count.
+        Form::Events => event::drop_attributes(&mut parts.headers),
+    }
     Ok((form, expires_in))
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+    let unsupported = |detail: &'static str| Err(Problem::unsupported(detail, Accepts::BatchTypes));
+    match event::form(headers)? {
+        media_type::Form::Batch => return Ok(Form::Events),
+        media_type::Form::Event => return unsupported("a single event goes to POST /v1/jobs"),
+        media_type::Form::Opaque => {}
+    }
+    let content_type = job_head::content_type(headers)?.unwrap_or_default();
+    match job_head::essence(content_type).to_ascii_lowercase().as_str() {
+        "application/x-ndjson" => Ok(Form::Lines),
+        "application/json" => Ok(Form::Array),
+        _ => unsupported(
+            "a batch is application/x-ndjson, application/json or application/cloudevents-batch+json",
+        ),
+    }
 }
 
 /// Takes lines as they come, until the stream ends or passes a limit.
@@ -230,6 +255,8 @@ async fn unless_stopping<T>(
         () = ingest.gateway.lifecycle.reached(Phase::Draining) => Err(BodyError::Stopping),
     }
 }
+
+const EVENT_JSON: HeaderValue = HeaderValue::from_static(media_type::EVENT);
 
 /// A client that sends nothing for this long may send nothing for seconds: its jobs do not wait for that.
 const PAUSE: Duration = Duration::from_millis(5);

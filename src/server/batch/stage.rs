@@ -15,8 +15,11 @@ use crate::policy::Policy;
 use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
 use crate::runtime::idempotency::Claim;
+use crate::server::batch::Form;
 use crate::server::batch::tally::Tally;
 use crate::server::draft::{self, Draft};
+use crate::server::event;
+use crate::server::job_head;
 use crate::server::keyed::{self, Route, Turn};
 use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
@@ -26,6 +29,7 @@ use crate::server::state::Ingest;
 pub struct Stage<'a> {
     ingest: &'a Ingest,
     parts: &'a Parts,
+    form: Form,
     policy: Arc<Policy>,
     draft: Draft,
     arrived: Moment,
@@ -33,6 +37,14 @@ pub struct Stage<'a> {
     tally: Tally,
     /// Whether jobs were stored, which may have taken long, since it was last looked whether to go on.
     stored: bool,
+}
+
+/// What an event of a batch has of its own.
+struct Own {
+    /// The batch's head with the event's attributes.
+    parts: Parts,
+    /// The batch's draft with the same.
+    draft: Draft,
 }
 
 /// Admitted jobs of one tier that wait to be stored together.
@@ -49,10 +61,10 @@ struct Group {
 
 impl<'a> Stage<'a> {
     /// An empty stage for a request with this head.
-    pub fn new(ingest: &'a Ingest, parts: &'a Parts, draft: Draft, arrived: Moment) -> Stage<'a> {
+    pub fn new(ingest: &'a Ingest, parts: &'a Parts, form: Form, draft: Draft, arrived: Moment) -> Stage<'a> {
         let policy = ingest.gateway.policy.load_full();
         let (groups, tally) = (TierMap::default(), Tally::default());
-        Stage { ingest, parts, policy, draft, arrived, groups, tally, stored: false }
+        Stage { ingest, parts, form, policy, draft, arrived, groups, tally, stored: false }
     }
 
     /// Payload bytes that wait to be stored.
@@ -111,7 +123,14 @@ impl<'a> Stage<'a> {
         if std::mem::take(&mut self.stored) {
             self.check_going_on()?;
         }
-        let turn = match self.turn(&payload).await {
+        let own = match self.own_head(&payload) {
+            Ok(own) => own,
+            Err(problem) => {
+                self.tally.failed(problem);
+                return Ok(());
+            }
+        };
+        let turn = match self.turn(&payload, own.as_ref()).await {
             Ok(Turn::Stored(known)) => {
                 self.replay(known);
                 return Ok(());
@@ -122,7 +141,7 @@ impl<'a> Stage<'a> {
                 return Ok(());
             }
         };
-        match self.admit(payload, turn) {
+        match self.admit(payload, own.as_ref(), turn) {
             Ok(tier) => {
                 let group = &self.groups[tier];
                 if group.jobs.len() >= GROUP_JOBS || group.bytes >= GROUP_BYTES {
@@ -152,20 +171,36 @@ impl<'a> Stage<'a> {
         if self.ingest.time_left(self.arrived).is_zero() { Err(Problem::out_of_time()) } else { Ok(()) }
     }
 
+    /// The head of one item, where it is an event.
+    fn own_head(&self, payload: &[u8]) -> Result<Option<Own>, Problem> {
+        if self.form != Form::Events {
+            return Ok(None);
+        }
+        let mut parts = self.parts.clone();
+        event::open_body(&mut parts.headers, payload)?;
+        let draft = Draft { carried: job_head::carried(&parts.headers), ..self.draft.clone() };
+        Ok(Some(Own { parts, draft }))
+    }
+
+    /// The head that one item goes by: its own, or the batch's.
+    fn head_of<'s>(&'s self, own: Option<&'s Own>) -> (&'s Parts, &'s Draft) {
+        own.map_or((self.parts, &self.draft), |own| (&own.parts, &own.draft))
+    }
+
     /// Claims the job's key. One that an earlier job of this very batch holds is free, or known, once that is stored.
-    async fn turn(&mut self, payload: &[u8]) -> Result<Turn, Problem> {
-        let claimed = self.claim(payload).await;
+    async fn turn(&mut self, payload: &[u8], own: Option<&Own>) -> Result<Turn, Problem> {
+        let claimed = self.claim(payload, own).await;
         let taken = matches!(&claimed, Err(problem) if problem.code() == Code::IdempotencyInProgress);
         if !(taken && self.groups.iter().any(|(_, group)| !group.claims.is_empty())) {
             return claimed;
         }
         self.store_all().await;
-        self.claim(payload).await
+        self.claim(payload, own).await
     }
 
-    async fn claim(&self, payload: &[u8]) -> Result<Turn, Problem> {
-        let (ingest, headers) = (self.ingest, &self.parts.headers);
-        ingest.take_turn(&self.policy, headers, &self.draft, payload, Route::Batch).await
+    async fn claim(&self, payload: &[u8], own: Option<&Own>) -> Result<Turn, Problem> {
+        let (parts, draft) = self.head_of(own);
+        self.ingest.take_turn(&self.policy, &parts.headers, draft, payload, Route::Batch).await
     }
 
     /// Lists the next job as one that an earlier request stored.
@@ -176,22 +211,24 @@ impl<'a> Stage<'a> {
         self.tally.duplicate(known.id);
     }
 
-    fn admit(&mut self, payload: Bytes, turn: Turn) -> Result<Tier, Problem> {
+    fn admit(&mut self, payload: Bytes, own: Option<&Own>, turn: Turn) -> Result<Tier, Problem> {
+        let (parts, draft) = self.head_of(own);
         let length = u64::try_from(payload.len()).ok();
-        let head = draft::rule_head(self.parts, &self.draft.tenant, &self.policy, length);
+        let head = draft::rule_head(parts, &draft.tenant, &self.policy, length);
         let admitted = draft::classify(&self.policy, &head, &payload)
             .and_then(|classified| Ok((self.ingest.admit(&self.policy, classified.tier)?, classified)));
         let (permit, classified) = admitted.map_err(|problem| turn.tell(problem))?;
-        let (tier, keyed, now) = (classified.tier, turn.keyed(), self.ingest.gateway.clock.wall());
+        let (tier, now) = (classified.tier, self.ingest.gateway.clock.wall());
+        let job = draft.job(&self.policy, classified, payload, turn.keyed(), now);
         let group = &mut self.groups[tier];
         match &mut group.permit {
             Some(permits) => permits.join(permit),
             none => *none = Some(permit),
         }
-        group.bytes += payload.len();
+        group.bytes += job.payload.len();
         group.unsure |= turn.is_unsure();
         group.claims.extend(turn.into_claim());
-        group.jobs.push(self.draft.job(&self.policy, classified, payload, keyed, now));
+        group.jobs.push(job);
         group.places.push(self.tally.admitted());
         Ok(tier)
     }

@@ -97,7 +97,8 @@ async fn an_unreadable_batch_is_one_invalid_request() {
         (ARRAY, "[1,", 400),
         (ARRAY, "[1,2,3,4,5,6,7,8,9,10,11]", 413),
         (("content-type", "text/plain"), "1", 415),
-        (("content-type", "application/cloudevents-batch+json"), "[]", 415),
+        (("content-type", "application/cloudevents-batch+json"), "[]", 400),
+        (("content-type", "application/cloudevents+json"), "{}", 415),
         (("idempotency-key", "k"), "1", 400),
         (("content-length", "4001"), "", 413),
     ];

@@ -70,9 +70,11 @@ async fn without_an_embedded_queue_the_way_in_is_named() {
 #[tokio::test]
 async fn paths_and_methods_that_are_not_there_have_their_answers() {
     let desk = Desk::usual();
-    for (path, method, allow) in
-        [("/v1/jobs", "GET", "POST"), ("/v1/leases", "GET", "POST"), ("/healthz", "POST", "GET, HEAD")]
-    {
+    for (path, method, allow) in [
+        ("/v1/jobs", "GET", "POST, OPTIONS"),
+        ("/v1/leases", "GET", "POST"),
+        ("/healthz", "POST", "GET, HEAD"),
+    ] {
         let answer = send(&desk.ingest, method, path, &[], "".into()).await;
         assert_eq!(answer.code(), (405, "method_not_allowed".to_owned()), "{method} {path}");
         assert_eq!(answer.header("allow"), Some(allow));

@@ -21,6 +21,7 @@ use crate::policy::classify::WishError;
 use crate::queue::error::{QueueError, StoreError};
 use crate::server::body::BodyError;
 use crate::server::body::coding::CodingError;
+use crate::server::event::fault::EventFault;
 use crate::server::fields;
 use crate::server::limits::SizeLimit;
 use crate::server::pause;
@@ -194,6 +195,16 @@ impl Problem {
         }
     }
 
+    /// The request, or an item of a batch, is no valid event.
+    pub fn event(fault: &EventFault) -> Problem {
+        match fault {
+            EventFault::TooLong(_) => Problem::malformed(fault.to_string()),
+            EventFault::Attribute { .. } | EventFault::Unreadable(_) => {
+                Problem::new(Code::InvalidEvent, fault.to_string())
+            }
+        }
+    }
+
     /// The body could not be read.
     pub fn body(error: &BodyError) -> Problem {
         match error {
@@ -353,9 +364,12 @@ impl Accepts {
         match self {
             Accepts::Codings => (ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd")),
             Accepts::NoCoding => (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
-            Accepts::BatchTypes => {
-                (ACCEPT_POST, HeaderValue::from_static("application/x-ndjson, application/json"))
-            }
+            Accepts::BatchTypes => (
+                ACCEPT_POST,
+                HeaderValue::from_static(
+                    "application/x-ndjson, application/json, application/cloudevents-batch+json",
+                ),
+            ),
         }
     }
 }

@@ -67,7 +67,11 @@ async fn a_415_says_what_would_be_taken() {
     for (accepts, name, value) in [
         (Accepts::Codings, "accept-encoding", "gzip, zstd"),
         (Accepts::NoCoding, "accept-encoding", "identity"),
-        (Accepts::BatchTypes, "accept-post", "application/x-ndjson, application/json"),
+        (
+            Accepts::BatchTypes,
+            "accept-post",
+            "application/x-ndjson, application/json, application/cloudevents-batch+json",
+        ),
     ] {
         let (parts, document) = parts(Problem::unsupported("why", accepts).into_response()).await;
         assert_eq!((parts.status.as_u16(), &document["detail"]), (415, &json!("why")));

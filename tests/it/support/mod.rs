@@ -4,6 +4,7 @@ pub mod answer;
 pub mod client;
 pub mod coded;
 pub mod command;
+pub mod foreign;
 pub mod gateway;
 pub mod identities;
 pub mod jobs;
