@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients openapi lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 SCENARIO := flash_sale
@@ -35,6 +35,11 @@ lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisorie
 	cargo deny --locked check bans licenses sources
 	@if timeout 60 cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo "advisories: NOT CHECKED, their database cannot be reached from here"; fi
+
+openapi: ## write docs/openapi.json anew from the code; otherwise a test compares it
+	@scripts/need cc cargo
+	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
+	@git diff --stat -- docs/openapi.json
 
 bench: ## micro benchmarks, then requests/s side by side with a bare axum server (ROUNDS=5 SECONDS_EACH=3)
 	@scripts/need cc cargo wrk curl

@@ -33,9 +33,9 @@ pub const ALLOW: &str = "POST, OPTIONS";
 
 fn grant(ingest: &Ingest, parts: &Parts) -> Result<Response, Problem> {
     framing::check(parts)?;
+    let asked = sole(&parts.headers, &REQUEST_RATE)?.map(per_minute).transpose()?;
     let Some(origin) = sole(&parts.headers, &REQUEST_ORIGIN)? else { return Ok(methods()) };
     let origin = checked_origin(origin)?;
-    let asked = sole(&parts.headers, &REQUEST_RATE)?.map(per_minute).transpose()?;
     let tier = ingest.gateway.policy.load().default_tier;
     let rate = allowed(ingest.gateway.admission.reports()[tier].rate, asked);
     let mut response = methods();

@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admission::decision::RateLimit;
@@ -31,6 +32,7 @@ use crate::server::framing;
 use crate::server::job_head;
 use crate::server::keyed::{KeyInHead, Route, Turn};
 use crate::server::limits::SizeLimit;
+use crate::server::openapi::words;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -252,13 +254,21 @@ impl Receipt {
     }
 }
 
-#[derive(Serialize)]
-struct ReceiptBody<'a> {
+/// What was stored, where, how durably.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Receipt")]
+pub(super) struct ReceiptBody<'a> {
     id: fields::Text<JobId>,
+    #[schemars(schema_with = "words::tier")]
     tier: &'static str,
+    /// The queue's name in the policy.
     queue: &'a str,
+    /// What was reached before this answer.
+    #[schemars(schema_with = "words::durability")]
     durability: &'static str,
+    /// The tier's depth just after.
     depth: u64,
+    /// Whether an earlier request with this idempotency key stored the job; then the id is that one's.
     duplicate: bool,
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::domain::tier::Tier;
+use crate::policy::classify::WishError;
 use crate::server::body::coding::Coding;
 use crate::server::fields::{TIDEGATE_EXPIRES_IN, TIDEGATE_ORDERING_KEY, TIDEGATE_TIER, TRACEPARENT};
 use crate::server::problem::Problem;
@@ -26,6 +28,9 @@ pub fn check(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     }
     Coding::of(headers).map_err(|error| Problem::coding(&error))?;
     check_carried(headers)?;
+    if let Some(wish) = headers.get(TIDEGATE_TIER) {
+        check_wish(wish)?;
+    }
     if let Some(key) = headers.get(TIDEGATE_ORDERING_KEY) {
         check_ordering_key(text(&TIDEGATE_ORDERING_KEY, key)?)?;
     }
@@ -96,6 +101,12 @@ fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Proble
         .map_err(|_| Problem::malformed(format!("the header field {name} is not valid UTF-8")))
 }
 
+/// A word that is no tier is wrong whatever the policy, and whatever an idempotency key stands for.
+fn check_wish(wish: &HeaderValue) -> Result<(), Problem> {
+    let tier = wish.to_str().ok().and_then(|word| word.parse::<Tier>().ok());
+    tier.map(|_| ()).ok_or_else(|| Problem::wish(&WishError::Unknown))
+}
+
 /// Positive decimal seconds such as `30` or `0.5`; less than a millisecond counts as one.
 fn expires_in(value: &HeaderValue) -> Result<Duration, Problem> {
     let wrong =
@@ -159,6 +170,14 @@ mod tests {
             assert_eq!(check_ordering_key(wrong).unwrap_err().code(), Code::MalformedRequest);
         }
         assert_eq!(code(&[("tidegate-ordering-key", b"\xff\xfe")]), Code::MalformedRequest);
+    }
+
+    #[test]
+    fn a_wish_names_a_tier() {
+        assert_eq!(check(&head(&[("tidegate-tier", b"p2")])), Ok(None));
+        for wrong in [b"P2".as_slice(), b"", b"{}", b"p3", b"\xff"] {
+            assert_eq!(code(&[("tidegate-tier", wrong)]), Code::MalformedRequest);
+        }
     }
 
     #[test]

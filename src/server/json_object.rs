@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::server::problem::Problem;
@@ -33,17 +34,18 @@ impl<'a> JsonObject<'a> {
         Ok(JsonObject { rest, known: Vec::new() })
     }
 
-    /// A whole number within its range.
+    /// A whole number within its range. JSON has one kind of number: `30.0` is as whole as `30`.
     ///
     /// # Errors
     /// 400: it is none, or out of its range.
     pub fn number(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
-        let number = self.take::<u64>(key);
-        match number {
-            Ok(Some(number)) if !range.contains(&number) => Err(()),
-            other => other,
-        }
-        .map_err(|()| expected(key, &format!("a whole number from {} to {}", range.start(), range.end())))
+        let number = match self.take::<Number>(key) {
+            Ok(Some(number)) => whole(&number).filter(|number| range.contains(number)).map(Some).ok_or(()),
+            Ok(None) => Ok(None),
+            Err(()) => Err(()),
+        };
+        number
+            .map_err(|()| expected(key, &format!("a whole number from {} to {}", range.start(), range.end())))
     }
 
     /// A text.
@@ -118,6 +120,11 @@ pub fn fault(error: &serde_json::Error, wanted: &str) -> String {
     }
 }
 
+fn whole(number: &Number) -> Option<u64> {
+    let exact = |number: &f64| number.fract() == 0.0 && (0.0..=LARGEST_EXACT).contains(number);
+    number.as_u64().or_else(|| number.as_f64().filter(exact).map(|number| number as u64))
+}
+
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -151,6 +158,9 @@ const TEXTS: &str = "a list of texts";
 
 /// More keys than any object of ours has.
 const MOST_KEYS: usize = 16;
+
+/// Up to here every whole number is one that a double can say.
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Of a key that nobody knows: it comes back in an answer.
 const LONGEST_SHOWN: usize = 40;

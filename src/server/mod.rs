@@ -37,6 +37,7 @@ pub mod limits;
 pub mod listen;
 #[cfg(test)]
 mod listen_tests;
+pub mod openapi;
 pub mod patience;
 pub mod pause;
 pub mod problem;

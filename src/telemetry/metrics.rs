@@ -43,7 +43,7 @@ pub enum MetricsError {
 }
 
 /// A tier's answers since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Counts {
     /// Stored and receipted.
     pub admitted: u64,

@@ -25,6 +25,7 @@ mod explain;
 mod first_light;
 mod idempotency;
 mod leasing;
+mod openapi;
 mod overload;
 mod protection;
 mod queue_contract;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::code::Code;
@@ -26,6 +28,7 @@ use crate::server::fields::Text;
 use crate::server::framing;
 use crate::server::leases::reply::{Content, json};
 use crate::server::limits::SizeLimit;
+use crate::server::openapi::words;
 use crate::server::problem::Problem;
 
 /// `GET /v1/dead-letters`.
@@ -41,9 +44,11 @@ pub async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
 }
 
 /// `GET /v1/dead-letters/{id}`.
-pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Response {
+pub async fn show(State(admin): State<Arc<Admin>>, id: Result<Path<String>, PathRejection>) -> Response {
     let shown = async {
         let unknown = || Problem::new(Code::NotFound, "there is no dead letter with this id");
+        // What is no text is no id either.
+        let Path(id) = id.map_err(|_| unknown())?;
         let id = id.parse::<JobId>().map_err(|_| unknown())?;
         let letter = admin.gateway.queue.dead_letter(id).await.map_err(|error| Problem::queue(&error))?;
         let letter = letter.ok_or_else(unknown)?;
@@ -215,15 +220,21 @@ fn summary(letter: &DeadLetter) -> DeadLetterSummary {
     }
 }
 
-#[derive(Serialize)]
-struct PageBody<'a> {
+/// One page of dead letters.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterPage")]
+pub(in crate::server) struct PageBody<'a> {
     dead_letters: Vec<Listed<'a>>,
+    /// What `after` takes to list the next page; null on the last one.
     next: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// A job that will not be tried again.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterSummary")]
 struct Listed<'a> {
     id: Text<JobId>,
+    #[schemars(schema_with = "words::tier")]
     tier: &'static str,
     #[serde(rename = "type")]
     job_type: Option<&'a str>,
@@ -233,6 +244,7 @@ struct Listed<'a> {
     accepted_at: Text<Timestamp>,
     first_failed_at: Text<Timestamp>,
     died_at: Text<Timestamp>,
+    /// Of the payload, in bytes.
     size: u64,
 }
 
@@ -254,8 +266,10 @@ impl<'a> Listed<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+/// A dead letter with its content.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
+pub(in crate::server) struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed<'a>,
     tenant: &'a str,
@@ -263,16 +277,22 @@ struct Shown<'a> {
     content: Content<'a>,
 }
 
-#[derive(Serialize)]
-struct ResultsBody {
+/// What became of each dead letter selected.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterResults")]
+pub(in crate::server) struct ResultsBody {
     results: Vec<ResultBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterResult")]
 struct ResultBody {
     id: String,
+    #[schemars(schema_with = "words::dead_letter_status")]
     status: &'static str,
+    /// Why a replay was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words::code")]
     code: Option<&'static str>,
 }
 

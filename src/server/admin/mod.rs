@@ -3,7 +3,7 @@
 pub mod dead_letters;
 pub mod events;
 pub mod guard;
-mod selection;
+pub(super) mod selection;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,8 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::HeaderValue;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::code::Code;
@@ -26,7 +27,7 @@ use crate::server::admin::guard::Guard;
 use crate::server::leases::reply::json;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
-use crate::server::{health, only_get, only_post};
+use crate::server::{health, only_get, only_post, openapi};
 
 /// The state of the admin listener.
 pub struct Admin {
@@ -55,6 +56,7 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/v1/dead-letters/{id}", only_get(dead_letters::show))
         .route("/v1/dead-letters/replay", only_post(dead_letters::replay))
         .route("/v1/dead-letters/purge", only_post(dead_letters::purge))
+        .route("/openapi.json", only_get(openapi::show))
         .route("/healthz", only_get(health::live))
         .route("/readyz", only_get(ready))
         .fallback(|request: Request| async move { Problem::not_found(request.uri().path()).into_response() })
@@ -63,10 +65,13 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
 }
 
 async fn guarded(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    match admin.guard.check(&request) {
+    let mut response = match admin.guard.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
-    }
+    };
+    // All that operators see is of this moment.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
@@ -87,9 +92,13 @@ async fn policy(State(admin): State<Arc<Admin>>) -> Response {
     json(&PolicyBody { revision: &policy.revision, document: &policy.document })
 }
 
-#[derive(Serialize)]
-struct PolicyBody<'a> {
+/// The policy in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Policy")]
+pub(super) struct PolicyBody<'a> {
+    /// Names the document: another document has another one.
     revision: &'a str,
+    /// The YAML as it was read.
     document: &'a str,
 }
 

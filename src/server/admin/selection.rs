@@ -96,7 +96,7 @@ pub const MOST: usize = 1_000;
 const MOST_AS_NUMBER: u64 = 1_000;
 
 /// The limit that is not said.
-const USUAL: usize = 100;
+pub(in crate::server) const USUAL: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::tier::Tier;
@@ -16,6 +17,7 @@ use crate::runtime::lifecycle::Phase;
 use crate::server::admin::Admin;
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
+use crate::server::openapi::words;
 use crate::telemetry::latency::Quantiles;
 use crate::telemetry::metrics::Counts;
 
@@ -30,13 +32,17 @@ pub(super) fn document(admin: &Admin) -> Vec<u8> {
     serde_json::to_vec(&Status::of(admin, &admin.gateway.policy.load())).unwrap_or_default()
 }
 
-#[derive(Serialize)]
-struct Status<'a> {
+/// Everything of this moment.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::server) struct Status<'a> {
     version: &'static str,
+    #[schemars(schema_with = "words::phase")]
     phase: &'static str,
     time: Text<Timestamp>,
     uptime_seconds: f64,
     backend: &'static str,
+    /// What a receipt can say now.
+    #[schemars(schema_with = "words::durability")]
     durability: &'static str,
     policy_revision: &'a str,
     in_flight_requests: usize,
@@ -45,31 +51,39 @@ struct Status<'a> {
     tiers: Tiers<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Tiers<'a> {
     p0: TierStatus<'a>,
     p1: TierStatus<'a>,
     p2: TierStatus<'a>,
 }
 
-#[derive(Serialize)]
+/// One tier: its queue, the signal, the law and what clients were answered.
+#[derive(Serialize, JsonSchema)]
 struct TierStatus<'a> {
     queue: &'a str,
+    /// Jobs waiting and leased.
     depth: u64,
     waiting: u64,
     leased: u64,
     oldest_age_seconds: Option<f64>,
     p99_age_seconds: Option<f64>,
+    #[schemars(schema_with = "words::signal")]
     signal: &'static str,
     signal_age_seconds: Option<f64>,
+    /// The depth that the law steers to, in jobs.
     target: f64,
     predicted_depth: f64,
     pressure: f64,
+    /// In jobs per second, as are `recent_drain` and `rate`.
     drain: f64,
     recent_drain: f64,
     rate: f64,
+    /// Jobs that may still be admitted until the next reading.
     window: u64,
     terms: Terms,
+    /// What held the rate, where something did.
+    #[schemars(schema_with = "words::clamp_or_null")]
     clamp: Option<&'static str>,
     shedding: bool,
     full: bool,
@@ -80,7 +94,7 @@ struct TierStatus<'a> {
 }
 
 /// The parts of the rate, in jobs per second.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Terms {
     feed_forward: f64,
     proportional: f64,
@@ -89,7 +103,8 @@ struct Terms {
 }
 
 /// What became of all jobs since the start.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobTotals")]
 struct Jobs {
     recovered: u64,
     stored: u64,

@@ -3,7 +3,7 @@
 mod array;
 mod ndjson;
 mod stage;
-mod tally;
+pub(super) mod tally;
 #[cfg(test)]
 mod tests;
 

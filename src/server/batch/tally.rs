@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::admission::decision::RateLimit;
@@ -10,6 +11,7 @@ use crate::domain::job::JobId;
 use crate::domain::tier::{Tier, TierMap};
 use crate::server::fields::{self, Text};
 use crate::server::leases::reply;
+use crate::server::openapi::words;
 use crate::server::problem::Problem;
 
 /// The items of a batch in their order.
@@ -153,12 +155,18 @@ fn alike(failed: &[&Problem]) -> Option<Problem> {
     Some(if one_tier { stands_for_all } else { stands_for_all.of_several_tiers() })
 }
 
-#[derive(Serialize)]
-struct Members<'a> {
+/// What became of each job of a batch.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchAnswer")]
+pub(in crate::server) struct Members<'a> {
     accepted: usize,
     refused: usize,
+    /// In the batch's order.
+    #[schemars(with = "Vec<ItemBody>")]
     items: Items<'a>,
+    /// Why the batch was not read to its end, where it was not; what was not read is not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words::code")]
     ended: Option<&'static str>,
 }
 
@@ -170,12 +178,30 @@ impl Serialize for Items<'_> {
     }
 }
 
-#[derive(Serialize)]
+/// One job of a batch: the status that it would have got alone, and its id or the code of its refusal.
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "BatchItem")]
 enum ItemBody {
-    Stored { index: usize, status: u16, id: Text<JobId> },
-    Duplicate { index: usize, status: u16, id: Text<JobId>, duplicate: bool },
-    Failed { index: usize, status: u16, code: &'static str, retry_after_ms: Option<u64> },
+    Stored {
+        index: usize,
+        status: u16,
+        id: Text<JobId>,
+    },
+    Duplicate {
+        index: usize,
+        status: u16,
+        id: Text<JobId>,
+        /// An earlier request with this idempotency key stored the job: the id is that one's.
+        duplicate: bool,
+    },
+    Failed {
+        index: usize,
+        status: u16,
+        #[schemars(schema_with = "words::code")]
+        code: &'static str,
+        retry_after_ms: Option<u64>,
+    },
 }
 
 impl ItemBody {

@@ -7,12 +7,14 @@ use axum::body::Body;
 use axum::response::Response;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_TYPE;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::domain::job::{Job, JobId};
 use crate::domain::time::Timestamp;
 use crate::queue::embedded::lease::{Lease, LeaseStatus, LeaseToken};
 use crate::server::fields::{JSON, Text};
+use crate::server::openapi::words;
 
 /// The answer to a lease call.
 pub fn jobs(leases: &[Lease]) -> Response {
@@ -40,14 +42,16 @@ pub fn json(value: &impl Serialize) -> Response {
 }
 
 /// What a worker or an operator sees of a job's content: `body` where the payload is UTF-8, else `body_base64`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Content<'a> {
     content_type: Option<&'a str>,
     ordering_key: Option<&'a str>,
+    /// In lower case: `traceparent`, `tracestate` and `ce-*`.
     headers: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<&str>", extend("contentEncoding" = "base64"))]
     body_base64: Option<Base64<'a>>,
 }
 
@@ -73,16 +77,22 @@ impl Serialize for Base64<'_> {
     }
 }
 
-#[derive(Serialize)]
-struct Jobs<'a> {
+/// Jobs lent to a worker.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Leases")]
+pub(in crate::server) struct Jobs<'a> {
     jobs: Vec<LeasedJob<'a>>,
 }
 
-#[derive(Serialize)]
+/// A job lent to a worker.
+#[derive(Serialize, JsonSchema)]
 struct LeasedJob<'a> {
     id: Text<JobId>,
     lease: Text<LeaseToken>,
+    #[schemars(schema_with = "words::tier")]
     tier: &'static str,
+    /// 1 the first time.
+    #[schemars(range(min = 1))]
     attempt: u32,
     accepted_at: Text<Timestamp>,
     #[serde(flatten)]
@@ -102,13 +112,17 @@ impl<'a> LeasedJob<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Results {
+/// The fate of each lease, in the order asked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LeaseResults")]
+pub(in crate::server) struct Results {
     results: Vec<LeaseResult>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LeaseResult {
     lease: String,
+    /// `unknown`: it has run out, is done already, or never was.
+    #[schemars(schema_with = "words::lease_status")]
     status: &'static str,
 }

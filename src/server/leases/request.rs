@@ -13,9 +13,9 @@ use crate::server::problem::Problem;
 /// 400: not JSON, an unknown key, or a number out of its range.
 pub fn lease(body: &[u8]) -> Result<LeaseRequest, Problem> {
     let mut object = if body.is_empty() { JsonObject::empty() } else { JsonObject::parse(body)? };
-    let max = object.number("max", 1..=1_000)?.unwrap_or(100);
+    let max = object.number("max", 1..=MOST_JOBS)?.unwrap_or(USUAL_JOBS);
     let period = object.number("lease_seconds", 1..=LONGEST_LEASE)?.unwrap_or(USUAL_LEASE);
-    let wait = object.number("wait_seconds", 0..=30)?.unwrap_or(0);
+    let wait = object.number("wait_seconds", 0..=LONGEST_WAIT)?.unwrap_or(0);
     let tiers = tiers(object.texts("tiers")?)?;
     let worker = object.text("worker")?;
     object.close()?;
@@ -83,18 +83,25 @@ fn tiers(words: Option<Vec<String>>) -> Result<TierSet, Problem> {
     })
 }
 
-/// The lease time that is not said, in seconds.
-const USUAL_LEASE: u64 = 30;
+/// The number of jobs that is not said.
+pub(in crate::server) const USUAL_JOBS: u64 = 100;
 
-/// In seconds, as `delay_seconds` below it.
-const LONGEST_LEASE: u64 = 3_600;
-const LONGEST_DELAY: u64 = 86_400;
+/// The lease time that is not said, in seconds.
+pub(in crate::server) const USUAL_LEASE: u64 = 30;
+
+/// One answer holds all of them in memory.
+pub(in crate::server) const MOST_JOBS: u64 = 1_000;
+
+/// In seconds, as those below it.
+pub(in crate::server) const LONGEST_LEASE: u64 = 3_600;
+pub(in crate::server) const LONGEST_WAIT: u64 = 30;
+pub(in crate::server) const LONGEST_DELAY: u64 = 86_400;
 
 /// In characters.
-const LONGEST_WORKER: usize = 128;
+pub(in crate::server) const LONGEST_WORKER: usize = 128;
 
 /// It is kept with the dead letter.
-const LONGEST_REASON: usize = 4_096;
+pub(in crate::server) const LONGEST_REASON: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +124,7 @@ mod tests {
             tiers: TierSet::only(Tier::P2),
         };
         assert_eq!(said, Ok(expected));
+        assert_eq!(lease(br#"{"lease_seconds":161.0,"max":1e2}"#).unwrap().period, Duration::from_secs(161));
     }
 
     #[test]
@@ -127,6 +135,7 @@ mod tests {
             r#"{"max":1001}"#,
             r#"{"max":-1}"#,
             r#"{"max":1.5}"#,
+            r#"{"max":1e300}"#,
             r#"{"max":"7"}"#,
             r#"{"lease_seconds":0}"#,
             r#"{"lease_seconds":3601}"#,

@@ -1,10 +1,12 @@
 //! The problem document of RFC 9457, with every member every time.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::domain::code::Code;
 use crate::domain::tier::Tier;
 use crate::server::fields;
+use crate::server::openapi::words;
 use crate::server::problem::Problem;
 
 /// Writes the document of a problem, with further members.
@@ -29,26 +31,38 @@ pub(super) fn write(problem: &Problem, request_id: &str, members: &impl Serializ
     text
 }
 
-#[derive(Serialize)]
-struct Document<'a, M: Serialize> {
+/// A request that got no receipt: why, what became of its job, and when to come back (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(in crate::server) struct Document<'a, M: Serialize> {
     #[serde(rename = "type")]
+    #[schemars(schema_with = "words::problem_type")]
     kind: Kind,
     title: &'static str,
     status: u16,
+    /// Says how to mend the request, where that is possible.
     detail: &'a str,
+    #[schemars(schema_with = "words::code")]
     code: &'static str,
+    /// The tier it was for, where that is known.
+    #[schemars(schema_with = "words::tier_or_null")]
     tier: Option<&'static str>,
+    /// What became of the job.
+    #[schemars(schema_with = "words::outcome")]
     outcome: &'static str,
+    /// Whether the same request can succeed later.
     retryable: bool,
+    /// `Retry-After`, more exactly.
     retry_after_ms: Option<u64>,
+    /// Also in `X-Request-Id`.
     request_id: &'a str,
     #[serde(flatten)]
     members: &'a M,
 }
 
 /// No members beside those that every document has.
-#[derive(Serialize)]
-pub(super) struct NoMembers {}
+#[derive(Serialize, JsonSchema)]
+pub(in crate::server) struct NoMembers {}
 
 /// `urn:tidegate:problem:<code>`: a name, not an address, so it holds wherever the gateway runs.
 struct Kind(Code);

@@ -1,6 +1,6 @@
 //! The only map from failure to HTTP: every refusal becomes its status, its header fields and its problem document.
 
-mod document;
+pub(super) mod document;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -357,6 +357,19 @@ impl Problem {
         }
         response
     }
+}
+
+/// The statuses that a code can be answered with.
+pub fn statuses(code: Code) -> impl Iterator<Item = StatusCode> {
+    let usual = Problem::new(code, "");
+    let unavailable = Problem { shed_unavailable: true, ..usual.clone() };
+    let (usual, unavailable) = (usual.status(), unavailable.status());
+    [usual, unavailable].into_iter().take(if usual == unavailable { 1 } else { 2 })
+}
+
+/// Whether answers with this code always say when to come back.
+pub fn asks_to_wait(code: Code) -> bool {
+    code == Code::IdempotencyInProgress || Problem::new(code, "").retry_after().is_some()
 }
 
 impl Accepts {

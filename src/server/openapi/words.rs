@@ -1,0 +1,120 @@
+//! Schemas of the words that stand in answers: closed lists taken from the types that write them, ids and times.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::domain::code::{Code, Outcome};
+use crate::domain::job::JobId;
+use crate::domain::tier::Tier;
+use crate::domain::time::Timestamp;
+use crate::queue::Durability;
+use crate::queue::embedded::lease::LeaseToken;
+use crate::server::fields::Text;
+
+/// A tier.
+pub fn tier(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Tier::ALL.map(Tier::as_str))
+}
+
+/// A tier, or null.
+pub fn tier_or_null(_: &mut SchemaGenerator) -> Schema {
+    one_of_or_null(&Tier::ALL.map(Tier::as_str))
+}
+
+/// How safely jobs are kept.
+pub fn durability(_: &mut SchemaGenerator) -> Schema {
+    let all = [Durability::Memory, Durability::Disk, Durability::Replicated, Durability::Spooled];
+    one_of(&all.map(Durability::as_str))
+}
+
+/// The code of a refusal, by reference.
+pub fn code(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<CodeWord>()
+}
+
+/// The type of a problem: its code as a name.
+pub fn problem_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "uri", "pattern": "^urn:tidegate:problem:[a-z_]+$" })
+}
+
+/// What became of a job without a receipt.
+pub fn outcome(_: &mut SchemaGenerator) -> Schema {
+    one_of(&[Outcome::NotStored, Outcome::Stored, Outcome::Unknown].map(Outcome::as_str))
+}
+
+/// What became of one lease.
+pub fn lease_status(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["ok", "unknown"])
+}
+
+/// What became of one dead letter.
+pub fn dead_letter_status(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["replayed", "purged", "refused", "unknown"])
+}
+
+/// Where the gateway is in its life.
+pub fn phase(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["starting", "running", "leaving", "draining", "stopped"])
+}
+
+/// How the law treats its signal.
+pub fn signal(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["awaited", "fresh", "modelled", "stale"])
+}
+
+/// What held the rate, or null.
+pub fn clamp_or_null(_: &mut SchemaGenerator) -> Schema {
+    one_of_or_null(&["min", "max", "stale"])
+}
+
+/// The closed list of codes, as one named schema.
+struct CodeWord;
+
+impl JsonSchema for CodeWord {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("Code")
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = one_of(&Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>());
+        schema.insert("description".to_owned(), "Why a request was refused. The list is closed.".into());
+        schema
+    }
+}
+
+fn one_of(words: &[&str]) -> Schema {
+    json_schema!({ "type": "string", "enum": words })
+}
+
+fn one_of_or_null(words: &[&str]) -> Schema {
+    let words: Vec<_> = words.iter().copied().map(Some).chain([None]).collect();
+    json_schema!({ "type": ["string", "null"], "enum": words })
+}
+
+/// A schema that stands where it is used, for one kind of text.
+macro_rules! text {
+    ($kind:ty, $schema:tt) => {
+        impl JsonSchema for Text<$kind> {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($kind))
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+text!(JobId, { "type": "string", "format": "uuid" });
+text!(LeaseToken, { "type": "string", "pattern": "^[0-9a-f]{32}$" });
+text!(Timestamp, {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+});
