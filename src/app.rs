@@ -36,8 +36,8 @@ use crate::server::admin::{Admin, admin_router, events};
 use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
+use crate::server::listen::slots;
 use crate::server::listen::{self, Routes};
-use crate::server::slots;
 use crate::server::state::Ingest;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 

@@ -18,8 +18,8 @@ use crate::server::draft;
 use crate::server::ingest;
 use crate::server::ingest_router;
 use crate::server::leases;
+use crate::server::listen::slots::Slot;
 use crate::server::problem::Problem;
-use crate::server::slots::Slot;
 use crate::server::state::Ingest;
 
 /// The ingest listener's routes for connections that are heard only; each request carries its [`Slot`]. What is not

@@ -2,8 +2,8 @@
 //!
 //! A request's way, top to bottom:
 //!
-//! 1. [`listen`]: a connection within the bound ([`slots`]; what is answered beyond it: [`crowd`]), a head within its
-//!    time ([`patience`]); counted as in flight until answered.
+//! 1. [`listen`]: a connection within the bound ([`listen::slots`]; what is answered beyond it: [`crowd`]), a head within its
+//!    time ([`listen::patience`]); counted as in flight until answered.
 //! 2. the router below: 404 and 405 are problem documents too.
 //! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
 //! 4. [`budget`]: is there memory for the body.
@@ -35,13 +35,9 @@ pub mod keyed;
 pub mod leases;
 pub mod limits;
 pub mod listen;
-#[cfg(test)]
-mod listen_tests;
 pub mod openapi;
-pub mod patience;
 pub mod pause;
 pub mod problem;
-pub mod slots;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -21,8 +21,8 @@ use crate::runtime::held::Place;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::framing;
 use crate::server::limits::SizeLimit;
+use crate::server::listen::slots::Slot;
 use crate::server::problem::Problem;
-use crate::server::slots::Slot;
 use crate::server::state::Ingest;
 
 /// Lends jobs to a worker.

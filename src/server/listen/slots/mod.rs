@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::runtime::held::Count;
-use crate::server::patience::{Silence, Stage};
+use crate::server::listen::patience::{Silence, Stage};
 
 /// All slots of one listener.
 #[derive(Debug)]
@@ -394,5 +394,4 @@ const SLOW_ROUNDS: u32 = 25;
 const OVERDUE_ROUNDS: u32 = 25;
 
 #[cfg(test)]
-#[path = "slots_tests.rs"]
 mod tests;

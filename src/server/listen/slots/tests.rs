@@ -6,7 +6,7 @@ use tokio::io::duplex;
 use tokio::time::timeout;
 
 use super::*;
-use crate::server::patience::Patience;
+use crate::server::listen::patience::Patience;
 
 /// A new connection in the stage of one whose head is due.
 fn stage() -> Stage {

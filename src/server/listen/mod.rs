@@ -1,5 +1,10 @@
 //! The accept loop: bounded connections, timed heads, and an end at which every request under way is answered.
 
+pub mod patience;
+pub mod slots;
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,8 +28,8 @@ use crate::runtime::held::Count;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::limits::Limits;
-use crate::server::patience::Patience;
-use crate::server::slots::{Leave, Slot, Slots};
+use crate::server::listen::patience::Patience;
+use crate::server::listen::slots::{Leave, Slot, Slots};
 
 /// What a listener's requests are answered by.
 #[derive(Clone, Debug)]
