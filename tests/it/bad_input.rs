@@ -41,7 +41,7 @@ async fn malformed_bodies() {
         ),
         case(
             "an event that is half there",
-            job("ce-id: 7\r\ncontent-length: 2\r\n", "{}"),
+            job("ce-specversion: 1.0\r\ncontent-length: 2\r\n", "{}"),
             Problem(400, "invalid_event"),
         ),
         case("an unknown coding", job(&encoded("br"), "{}"), Problem(415, "unsupported_media_type")),

@@ -8,12 +8,12 @@ use crate::server::event::fault::{EventFault, Rule};
 use crate::server::event::{PREFIX, header_value};
 
 /// Checks the event that these fields tell, if they tell one, and puts the texts in the place of what they were
-/// encoded as. A lone `ce-type` or an extension is a field like any other and stays as it is.
+/// encoded as. Without an event in the head a `ce-*` field is one like any other and stays as it is.
 ///
 /// # Errors
 /// An attribute that breaks the specification.
 pub fn open(headers: &mut HeaderMap) -> Result<(), EventFault> {
-    if !MARKS.iter().any(|mark| headers.contains_key(*mark)) {
+    if !is_event(headers) {
         return Ok(());
     }
     let fields = headers.keys().filter(|name| name.as_str().starts_with(PREFIX));
@@ -25,6 +25,12 @@ pub fn open(headers: &mut HeaderMap) -> Result<(), EventFault> {
     }
     check_content_type(headers)?;
     check_complete(|name| headers.contains_key(format!("{PREFIX}{name}")))
+}
+
+/// The version says that it is an event; without it the three other fields that every event has leave no doubt. One
+/// alone is what clients send who only want a rule or a worker to see it.
+fn is_event(headers: &HeaderMap) -> bool {
+    headers.contains_key(VERSION) || OTHERS.iter().all(|field| headers.contains_key(*field))
 }
 
 /// The text of the attribute in a field.
@@ -57,8 +63,10 @@ fn name_of(field: &HeaderName) -> &str {
     field.as_str().strip_prefix(PREFIX).unwrap_or_default()
 }
 
-/// The fields that make a request an event: no sender writes one of them by chance.
-const MARKS: [&str; 3] = ["ce-specversion", "ce-id", "ce-source"];
+const VERSION: &str = "ce-specversion";
+
+/// What every event has beside its version.
+const OTHERS: [&str; 3] = ["ce-id", "ce-source", "ce-type"];
 
 #[cfg(test)]
 mod tests {
@@ -99,17 +107,17 @@ mod tests {
 
     #[test]
     fn a_lone_name_makes_no_event() {
-        let lone: &[(&str, &str)] = &[("ce-type", "100%"), ("ce-partitionkey", "%41"), ("ce-foo_bar", "\"")];
-        let mut headers = fields(lone);
-        assert_eq!(open(&mut headers), Ok(()));
-        assert_eq!(headers, fields(lone), "and stays as it came");
+        let names = [("ce-type", "100%"), ("ce-partitionkey", "%41"), ("ce-foo_bar", "\"")];
+        for lone in [&names[..], &WHOLE[1..3], &WHOLE[2..], &[WHOLE[1], WHOLE[3]]] {
+            let mut headers = fields(lone);
+            assert_eq!(open(&mut headers), Ok(()));
+            assert_eq!(headers, fields(lone), "and stays as it came");
+        }
     }
 
     #[test]
-    fn every_mark_makes_an_event_that_must_be_whole() {
-        for (mark, value) in &WHOLE[..3] {
-            assert!(open(&mut fields(&[(mark, value)])).is_err(), "{mark}");
-        }
+    fn an_event_must_be_whole() {
+        assert!(open(&mut fields(&WHOLE[..1])).is_err(), "its version alone");
         for (missing, _) in WHOLE {
             let rest: Vec<_> = WHOLE.into_iter().filter(|(name, _)| *name != missing).collect();
             let expected = EventFault::new(&missing[3..], Rule::Missing);
