@@ -38,7 +38,8 @@ impl Access {
 
 fn check(anonymous_may: bool, headers: &HeaderMap) -> Result<(), Problem> {
     let gives_key = headers.get(AUTHORIZATION).is_some_and(|value| {
-        value.as_bytes().get(..BEARER.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
+        let scheme = value.as_bytes().split(u8::is_ascii_whitespace).next();
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
     });
     match (gives_key, anonymous_may) {
         // No key is ours yet. To go on as anonymous would hide that from whoever relies on the key.
@@ -52,7 +53,7 @@ fn check(anonymous_may: bool, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-const BEARER: &[u8] = b"bearer ";
+const BEARER: &[u8] = b"bearer";
 
 #[cfg(test)]
 mod tests {
@@ -71,9 +72,13 @@ mod tests {
     fn an_unknown_key_is_refused_and_not_ignored() {
         let access = Access { anonymous_submits: true, anonymous_leases: true };
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sesame"));
-        assert_eq!(access.may_submit(&headers).unwrap_err().code(), Code::Unauthenticated);
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic c2VzYW1l"));
-        assert_eq!(access.may_submit(&headers), Ok(()));
+        for key in ["Bearer sesame", "bearer\tsesame", "Bearer"] {
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(key));
+            assert_eq!(access.may_submit(&headers).unwrap_err().code(), Code::Unauthenticated, "{key}");
+        }
+        for other in ["Basic c2VzYW1l", "Bearers of news"] {
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(other));
+            assert_eq!(access.may_submit(&headers), Ok(()), "{other}");
+        }
     }
 }

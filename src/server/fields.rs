@@ -43,7 +43,8 @@ impl<T: Display> Serialize for Text<T> {
 /// Adds `Tidegate-Tier`, `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) to an answer of one tier.
 pub fn insert_limit(headers: &mut HeaderMap, tier: Tier, limit: &RateLimit) {
     headers.insert(TIDEGATE_TIER, HeaderValue::from_static(tier.as_str()));
-    let (quota, remaining, reset) = (limit.quota, limit.remaining, ceil_seconds(limit.reset));
+    let [quota, remaining, reset] =
+        [limit.quota, limit.remaining, ceil_seconds(limit.reset)].map(|number| number.min(MOST));
     insert(headers, RATELIMIT_POLICY, format_args!("\"{tier}\";q={quota};w={WINDOW_SECONDS}"));
     insert(headers, RATELIMIT, format_args!("\"{tier}\";r={remaining};t={reset}"));
 }
@@ -81,6 +82,10 @@ fn ceil_seconds(duration: Duration) -> u64 {
 /// `q` jobs in this many seconds.
 const WINDOW_SECONDS: u64 = 10;
 
+/// An Integer of a structured field has at most 15 digits (RFC 9651 3.3.1); a tier without a bound of its rate may
+/// have more.
+const MOST: u64 = 999_999_999_999_999;
+
 /// Room for the longest of the fields in usual numbers.
 const USUAL_BYTES: usize = 64;
 
@@ -105,5 +110,9 @@ mod tests {
         assert_eq!(headers[TIDEGATE_TIER], "p1");
         assert_eq!(headers[RATELIMIT_POLICY], "\"p1\";q=1000;w=10");
         assert_eq!(headers[RATELIMIT], "\"p1\";r=12;t=2");
+        let boundless = RateLimit { quota: u64::MAX, remaining: u64::MAX, reset: Duration::MAX };
+        insert_limit(&mut headers, Tier::P1, &boundless);
+        assert_eq!(headers[RATELIMIT_POLICY], "\"p1\";q=999999999999999;w=10");
+        assert_eq!(headers[RATELIMIT], "\"p1\";r=999999999999999;t=999999999999999");
     }
 }

@@ -1,20 +1,22 @@
 //! What HTTP itself asks of a request's head before its body can be believed: one host, and bytes as they are.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Version};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 
 use crate::server::body::coding::Coding;
 use crate::server::problem::{Accepts, Problem};
 
-/// Checks `Host` (RFC 9112 3.2) and `Transfer-Encoding`: hyper takes the chunks apart and leaves whatever else was
-/// done to the body.
+/// Checks the target's host and `Host` (RFC 9112 3.2), `Expect`, and `Transfer-Encoding`: hyper takes the chunks apart
+/// and leaves whatever else was done to the body.
 ///
 /// # Errors
 /// 400.
 pub fn check(parts: &Parts) -> Result<(), Problem> {
+    check_target(&parts.uri)?;
     check_host(&parts.headers, parts.version)?;
+    check_expectation(&parts.headers)?;
     check_coding(&parts.headers)
 }
 
@@ -33,6 +35,16 @@ pub fn check_plain(parts: &Parts) -> Result<(), Problem> {
     }
 }
 
+/// A target may be whole, as proxies get it. One with a user is made to be misread (RFC 9110 4.2.4).
+fn check_target(target: &Uri) -> Result<(), Problem> {
+    let known = [None, Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&target.scheme());
+    let user = target.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if known && !user {
+        return Ok(());
+    }
+    Err(Problem::malformed("the request's target is a path, or a whole http or https address without a user"))
+}
+
 fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -44,10 +56,23 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     }
 }
 
-/// Empty where the target has no host; never `user@host`.
+/// Empty where the target has no host; never `user@host`, nor a port that is no number.
 fn is_host(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
-    bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
+    let well_formed = |host: Authority| {
+        let port = host.as_str().strip_prefix(host.host()).unwrap_or_default();
+        port.is_empty() || port == ":" || host.port_u16().is_some()
+    };
+    bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok_and(well_formed))
+}
+
+/// RFC 9110 10.1.1 knows one expectation. To go on without another one would be to hide that it is not met.
+fn check_expectation(headers: &HeaderMap) -> Result<(), Problem> {
+    let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get_all(EXPECT).iter().all(known) {
+        return Ok(());
+    }
+    Err(Problem::malformed("Expect is anything but 100-continue: leave it away"))
 }
 
 fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {

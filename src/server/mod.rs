@@ -44,15 +44,13 @@ mod testing;
 
 use std::sync::Arc;
 
+use crate::server::problem::Problem;
+use crate::server::state::Ingest;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use http::Method;
-
-use crate::server::problem::Problem;
-use crate::server::state::Ingest;
 
 /// The routes of clients and workers.
 pub fn ingest_router(state: Arc<Ingest>) -> Router {
@@ -77,9 +75,7 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    get(handler).fallback(|method: Method| async move {
-        Problem::not_allowed(&method).into_response_allowing("GET, HEAD")
-    })
+    get(handler).fallback(|request: Request| refuse_method(request, "GET, HEAD"))
 }
 
 /// A path that only answers POST.
@@ -89,29 +85,40 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    post(handler).fallback(|method: Method| async move {
-        Problem::not_allowed(&method).into_response_allowing("POST")
-    })
+    post(handler).fallback(|request: Request| refuse_method(request, "POST"))
+}
+
+async fn refuse_method(request: Request, allow: &'static str) -> Response {
+    let answer = Problem::not_allowed(request.method()).into_response_allowing(allow);
+    unread(request, answer).await
+}
+
+/// The answer to a request whose body nobody wants: a client that sends before it reads shall hear it.
+async fn unread(request: Request, answer: Response) -> Response {
+    let (parts, body) = request.into_parts();
+    body::discard_unread(&parts.headers, body).await;
+    answer
 }
 
 /// A path that nothing is at. On the ingest listener that is a request which never became a job.
 async fn counted_not_found(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let arrived = ingest.gateway.clock.now();
-    ingest.refused(Problem::not_found(request.uri().path()), arrived)
+    let answer = ingest.refused(Problem::not_found(request.uri().path()), arrived);
+    unread(request, answer).await
 }
 
-async fn no_such_method_of_jobs(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
-    counted_not_allowed(&ingest, &method, handshake::ALLOW)
+async fn no_such_method_of_jobs(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    counted_not_allowed(&ingest, request, handshake::ALLOW).await
 }
 
-async fn no_such_method_of_batches(State(ingest): State<Arc<Ingest>>, method: Method) -> Response {
-    counted_not_allowed(&ingest, &method, "POST")
+async fn no_such_method_of_batches(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+    counted_not_allowed(&ingest, request, "POST").await
 }
 
-fn counted_not_allowed(ingest: &Ingest, method: &Method, allow: &'static str) -> Response {
+async fn counted_not_allowed(ingest: &Ingest, request: Request, allow: &'static str) -> Response {
     let arrived = ingest.gateway.clock.now();
-    let problem = Problem::not_allowed(method);
+    let problem = Problem::not_allowed(request.method());
     ingest.count_problem(&problem);
     ingest.record(None, problem.status().as_u16(), arrived);
-    problem.into_response_allowing(allow)
+    unread(request, problem.into_response_allowing(allow)).await
 }

@@ -27,7 +27,7 @@ use crate::server::admin::guard::Guard;
 use crate::server::leases::reply::json;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
-use crate::server::{health, only_get, only_post, openapi};
+use crate::server::{health, only_get, only_post, openapi, unread};
 
 /// The state of the admin listener.
 pub struct Admin {
@@ -59,7 +59,10 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/openapi.json", only_get(openapi::show))
         .route("/healthz", only_get(health::live))
         .route("/readyz", only_get(ready))
-        .fallback(|request: Request| async move { Problem::not_found(request.uri().path()).into_response() })
+        .fallback(|request: Request| async move {
+            let answer = Problem::not_found(request.uri().path()).into_response();
+            unread(request, answer).await
+        })
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guarded))
         .with_state(state)
 }

@@ -181,23 +181,16 @@ impl Intake {
     /// is cut off.
     pub async fn discard_rest(self) {
         // A client that waits for leave to send has not sent, and one that was given up is not worth waiting for.
-        if self.given_up || self.waits_for_leave {
-            return;
+        if !self.given_up && !self.waits_for_leave {
+            discard(self.source.into_body()).await;
         }
-        let mut body = self.source.into_body();
-        if body.is_end_stream() {
-            return;
-        }
-        let ended = poll_fn(|context| {
-            Poll::Ready(matches!(poll_discard(&mut body, context, &mut 0), Poll::Ready(())))
-        });
-        if !ended.await {
-            tokio::spawn(async move {
-                let mut discarded = 0;
-                let rest = poll_fn(|context| poll_discard(&mut body, context, &mut discarded));
-                let _ = timeout(DISCARD_TIME, rest).await;
-            });
-        }
+    }
+}
+
+/// As [`Intake::discard_rest`], of a request that is refused whatever its body may be.
+pub async fn discard_unread(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(EXPECT) {
+        discard(body).await;
     }
 }
 
@@ -219,6 +212,21 @@ async fn next_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
         }
     }
     Ok(None)
+}
+
+async fn discard(mut body: Body) {
+    if body.is_end_stream() {
+        return;
+    }
+    let ended =
+        poll_fn(|context| Poll::Ready(matches!(poll_discard(&mut body, context, &mut 0), Poll::Ready(()))));
+    if !ended.await {
+        tokio::spawn(async move {
+            let mut discarded = 0;
+            let rest = poll_fn(|context| poll_discard(&mut body, context, &mut discarded));
+            let _ = timeout(DISCARD_TIME, rest).await;
+        });
+    }
 }
 
 fn poll_discard(body: &mut Body, context: &mut Context<'_>, discarded: &mut usize) -> Poll<()> {

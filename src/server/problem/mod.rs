@@ -89,12 +89,15 @@ impl Problem {
 
     /// Nothing is at this path.
     pub fn not_found(path: &str) -> Problem {
-        Problem::new(Code::NotFound, format!("nothing is at {path}"))
+        Problem::new(Code::NotFound, format!("nothing is at {}", shortened(path)))
     }
 
     /// The path does not have this method.
     pub fn not_allowed(method: &Method) -> Problem {
-        Problem::new(Code::MethodNotAllowed, format!("the method {method} is not available here"))
+        Problem::new(
+            Code::MethodNotAllowed,
+            format!("the method {} is not available here", shortened(method.as_str())),
+        )
     }
 
     /// The gateway is stopping.
@@ -387,6 +390,14 @@ impl Accepts {
     }
 }
 
+/// What a client sent, as far as it is said back.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => format!("{}..", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
 /// The media types that POST takes (LDP 7.1).
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
@@ -397,6 +408,9 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// What a client waits where nothing better is known.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Of a path or a method, in characters: a head may be thousands of times as long.
+const LONGEST_SHOWN: usize = 100;
 
 /// Header fields of a refusal, the date included.
 const HEADERS: usize = 10;

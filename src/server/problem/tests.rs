@@ -118,6 +118,17 @@ fn codes_have_the_statuses_of_the_contract() {
 }
 
 #[test]
+fn what_is_said_back_is_short() {
+    let long = "/ü".repeat(30_000);
+    for problem in
+        [Problem::not_found(&long), Problem::not_allowed(&Method::from_bytes(&[b'M'; 60_000]).unwrap())]
+    {
+        assert!(problem.detail().chars().count() < 150, "{}", problem.detail());
+    }
+    assert_eq!(Problem::not_found("/v1/job").detail(), "nothing is at /v1/job");
+}
+
+#[test]
 fn a_tier_may_be_shed_as_unavailable() {
     let refusal = |unavailable| Refusal {
         reason: Reason::Shed { unavailable },
