@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::support::gateway::Setup;
 use crate::support::jobs::{Leased, NDJSON};
-use crate::support::malformed::{Expect, case, hear, job};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
+use crate::support::raw::Raw;
 
 #[tokio::test]
 async fn an_ordering_key_comes_from_the_first_source_that_has_one() {
@@ -122,14 +122,12 @@ async fn a_trace_is_carried_as_it_came_and_never_judged() {
     assert_eq!(jobs[0].headers["tracestate"], "a=1,b=2,c=3");
     gateway.ack(&jobs).await;
 
-    let length = "content-length: 2\r\n";
-    let twice = format!("traceparent: {TRACE}\r\ntraceparent: {TRACE}\r\n{length}");
-    let bad = || Expect::Problem(400, "malformed_request");
-    hear(&gateway, &case("two traces", job(&twice, "{}"), bad())).await;
-    let mut no_text = job(&format!("tracestate: a=?\r\n{length}"), "{}");
-    let at = no_text.iter().position(|byte| *byte == b'?').unwrap();
-    no_text[at] = 0xff;
-    hear(&gateway, &case("a trace that is no text", no_text, bad())).await;
+    let twice = [("traceparent", TRACE), ("traceparent", TRACE)];
+    gateway.post("{}", &twice).await.problem(400, "malformed_request");
+    let mut raw = Raw::connect(gateway.ingest.address()).await;
+    raw.send(b"POST /v1/jobs HTTP/1.1\r\nhost: t\r\ntracestate: a=\xff\r\ncontent-length: 2\r\n\r\n{}").await;
+    raw.answer().await.expect("an answer").problem(400, "malformed_request");
+    gateway.tally.job(400);
     gateway.drain().await;
     gateway.finish().await;
 }

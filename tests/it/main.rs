@@ -9,7 +9,6 @@ mod support;
 
 mod admin;
 mod admission;
-mod bad_calls;
 mod bad_files;
 mod bad_input;
 mod batches;
@@ -28,8 +27,10 @@ mod leasing;
 mod openapi;
 mod overload;
 mod protection;
+mod protocol;
 mod queue_contract;
 mod receipts_survive_kill;
 mod simulate;
+mod standards;
 mod stopping;
 mod webhooks;

@@ -116,6 +116,10 @@ impl Answer {
         assert!(document["retryable"].is_boolean(), "{document}");
         assert!(document["tier"].is_null() || ["p0", "p1", "p2"].contains(&text("tier")), "{document}");
 
+        if self.status == 413 {
+            let (limit, way) = text("detail").split_once(": ").expect("a limit, then the way round it");
+            assert!(limit.contains(char::is_numeric) && !way.is_empty(), "{document}");
+        }
         let problem = Problem {
             status: self.status,
             code: text("code").into(),

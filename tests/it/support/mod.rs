@@ -8,7 +8,6 @@ pub mod foreign;
 pub mod gateway;
 pub mod identities;
 pub mod jobs;
-pub mod malformed;
 pub mod metrics;
 pub mod policy;
 pub mod poll;

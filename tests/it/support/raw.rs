@@ -50,8 +50,35 @@ impl Raw {
         })
     }
 
+    /// What there is in this time: an answer, or `None` within for a close; else nothing.
+    pub async fn heard_within(&mut self, patience: Duration) -> Option<Option<Answer>> {
+        timeout(patience, self.read_answer()).await.ok()
+    }
+
+    /// As [`Raw::answer_within`], for a `HEAD`: its answer says a length and has no body.
+    pub async fn answer_to_head(&mut self, patience: Duration) -> Option<Answer> {
+        let head = timeout(patience, self.read_head()).await.expect("an answer or a close");
+        head.map(|(status, headers)| Answer { status, headers, body: Bytes::new(), took: Duration::ZERO })
+    }
+
+    /// Says that nothing more will come, and still listens.
+    pub async fn close_our_side(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Waits for the first byte of an answer, and leaves it unread.
+    pub async fn readable(&mut self) {
+        timeout(PATIENCE, self.stream.readable()).await.expect("an answer or a close").unwrap();
+    }
+
     async fn read_answer(&mut self) -> Option<Answer> {
         let started = Instant::now();
+        let (status, headers) = self.read_head().await?;
+        let body = self.read_body(status, &headers).await;
+        Some(Answer { status, headers, body, took: started.elapsed() })
+    }
+
+    async fn read_head(&mut self) -> Option<(u16, HeaderMap)> {
         let head_end = loop {
             if let Some(at) = find(&self.received, b"\r\n\r\n") {
                 break at + 4;
@@ -62,9 +89,7 @@ impl Raw {
             }
         };
         let head = self.received.split_to(head_end);
-        let (status, headers) = parse_head(str::from_utf8(&head).expect("a head of text"));
-        let body = self.read_body(status, &headers).await;
-        Some(Answer { status, headers, body, took: started.elapsed() })
+        Some(parse_head(str::from_utf8(&head).expect("a head of text")))
     }
 
     async fn read_body(&mut self, status: u16, headers: &HeaderMap) -> Bytes {
