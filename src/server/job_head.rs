@@ -97,8 +97,15 @@ fn is_carried(name: &HeaderName) -> bool {
 }
 
 fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Problem> {
-    str::from_utf8(value.as_bytes())
-        .map_err(|_| Problem::malformed(format!("the header field {name} is not valid UTF-8")))
+    str::from_utf8(value.as_bytes()).map_err(|_| {
+        // Some clients, Python's requests among them, send what is beyond ASCII in ISO 8859-1.
+        let mend = if name.as_str().starts_with("ce-") {
+            ": write what is beyond ASCII as %XX of its UTF-8 bytes"
+        } else {
+            ""
+        };
+        Problem::malformed(format!("the header field {name} is not valid UTF-8{mend}"))
+    })
 }
 
 /// A word that is no tier is wrong whatever the policy, and whatever an idempotency key stands for.
@@ -186,6 +193,8 @@ mod tests {
         assert_eq!(code(&[("traceparent", b"00-1-2-01"), ("traceparent", b"")]), Code::MalformedRequest);
         assert_eq!(code(&[("ce-source", b"\xc3\x28")]), Code::MalformedRequest);
         assert_eq!(code(&[("ce-source", &[b'x'; 9_000])]), Code::MalformedRequest);
+        let latin = check(&head(&[("ce-subject", b"Zo\xeb")])).unwrap_err();
+        assert!(format!("{latin:?}").contains("as %XX of its UTF-8 bytes"), "{latin:?}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn an_event_is_explained_by_the_attributes_in_its_body() {
     assert_eq!(outcome(&explained(&[batch[0], batch[1], &event])), (202, "", ""));
     assert_eq!(outcome(&explained(&[batch[0], batch[1], &half])), (400, "invalid_event", "event"));
     assert_eq!(outcome(&explained(&[batch[0], media, &event])), (415, "unsupported_media_type", "head"));
-    assert_eq!(outcome(&explained(&["--header=ce-id:7"])), (400, "invalid_event", "head"));
+    assert_eq!(outcome(&explained(&["--header=ce-specversion:1.0"])), (400, "invalid_event", "head"));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn write_job(text: &mut String, job: &JobTold) -> fmt::Result {
         (_, None) => line(text, "rule", &format!("no rule matched: default_tier, {place}"))?,
     }
     for (label, value, from) in
-        [("type", &job.job_type, &job.type_from), ("key", &job.ordering_key, &job.ordering_key_from)]
+        [("type", &job.job_type, &job.type_from), ("ordering", &job.ordering_key, &job.ordering_key_from)]
     {
         match (value, from) {
             (Some(value), Some(from)) => line(text, label, &format!("{value}, from {from}"))?,
