@@ -24,8 +24,7 @@ pub async fn answer(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
         Ok(granted) => granted,
         Err(problem) => ingest.refused(problem, arrived),
     };
-    intake.discard_rest().await;
-    answer
+    intake.answered(answer).await
 }
 
 /// The methods of the path.

@@ -49,8 +49,7 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
         }
         Err(problem) => ingest.refused(problem, arrived),
     };
-    intake.discard_rest().await;
-    answer
+    intake.answered(answer).await
 }
 
 /// The checks in their order; the first that fails answers. A permit that is not used gives its tokens back.
@@ -130,7 +129,9 @@ async fn store(
 fn replay(ingest: &Ingest, policy: &Policy, known: KnownJob) -> Receipt {
     let (id, tier) = (known.id, known.tier);
     ingest.gateway.metrics.duplicate(tier, 1);
-    let depth = ingest.gateway.admission.reports()[tier].backlog.depth();
+    // Of now, as a stored job's receipt has it: the law's last reading may be older than the job.
+    let totals = ingest.gateway.queue.totals()[tier];
+    let depth = totals.waiting + totals.leased;
     Receipt {
         id,
         tier,

@@ -240,6 +240,7 @@ rules: [ { when: { type: digest }, tier: p2 } ]";
         desk.sees_depth(Tier::P2, 600_000);
         let again = desk.post("/v1/jobs", &digest, "{}").await;
         assert_eq!(receipt(&again), (first, true));
+        assert_eq!(again.json()["depth"], 1, "the queue's own, not the law's last reading");
         assert!(again.header("ratelimit").unwrap().contains("r=0;"), "{:?}", again.headers);
         let unread = [("idempotency-key", "new"), ("tidegate-type", "digest")];
         let refused = desk.post("/v1/jobs", &unread, chunks(&["{"], false)).await;

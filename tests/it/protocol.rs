@@ -210,6 +210,40 @@ async fn http_2_is_refused_at_once_and_an_upgrade_to_it_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_client_that_was_told_to_send_hears_that_it_was_too_much() {
+    let gateway = Setup::with(&Policy::calm()).set("limits.max_job_bytes", "64KiB").start().await;
+    let mut connection = connect(&gateway).await;
+    let head =
+        "POST /v1/jobs HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n";
+    connection.send(head).await;
+    assert_eq!(connection.answer().await.expect("leave").status, 100);
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    assert!(connection.send_whole(chunk.repeat(64) + "0\r\n\r\n").await, "all of it is taken out of the way");
+    let answer = connection.answer().await.expect("an answer");
+    gateway.tally.job(answer.status);
+    answer.problem(413, "too_large");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_says_so_where_no_request_can_follow() {
+    let gateway = Setup::with(&Policy::calm()).set("limits.request_timeout", "1s").start().await;
+    let mut unsent = connect(&gateway).await;
+    unsent.send(asking(POST, "", 2_000_000)).await;
+    let answer = unsent.answer().await.expect("an answer");
+    gateway.tally.job(answer.status);
+    answer.problem(413, "too_large");
+    assert_eq!(answer.header("connection"), Some("close"), "its body was not awaited");
+    let mut slow = connect(&gateway).await;
+    let batch = "POST /v1/jobs/batch HTTP/1.1\r\nhost: t\r\ncontent-type: application/x-ndjson\r\n";
+    slow.send(format!("{batch}content-length: 100\r\n\r\n1\n")).await;
+    let answer = slow.answer().await.expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (207, Some("close")), "{answer:?}");
+    gateway.count_batch(&answer);
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn head_is_get_without_the_body() {
     let gateway = calm().await;
     let routes = [

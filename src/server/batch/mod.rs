@@ -44,8 +44,7 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
         Ok(answer) => answer,
         Err(problem) => ingest.refused(problem, arrived),
     };
-    intake.discard_rest().await;
-    answer
+    intake.answered(answer).await
 }
 
 /// The form a batch comes in.

@@ -15,9 +15,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::time::{timeout, timeout_at};
 
@@ -32,6 +33,7 @@ pub struct Intake {
     source: Source,
     deadline: Instant,
     declared: Option<u64>,
+    /// The client sends nothing before it is told to; reading tells it.
     waits_for_leave: bool,
     given_up: bool,
 }
@@ -116,6 +118,7 @@ impl Intake {
     /// # Errors
     /// The client was too slow or broke off, or the bytes are not what their coding says.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
+        self.waits_for_leave = false;
         if let Source::Coded { coding, body, bound } = &mut self.source {
             let decoder = Decoder::new(*coding, mem::take(body), *bound)?;
             self.source = Source::Decoding(Box::new(decoder));
@@ -176,14 +179,29 @@ impl Intake {
         Ok(whole.freeze())
     }
 
+    /// The answer, once what is left of the body is out of its way as [`Intake::discard_rest`] does it; it says so
+    /// where the connection ends with it.
+    pub async fn answered(self, mut answer: Response) -> Response {
+        if self.ends_connection() {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.discard_rest().await;
+        answer
+    }
+
     /// Takes what is left of the body out of the way, so that the client can read the answer: a connection that
     /// is closed on unread bytes is reset, and the answer with it. Bounded: what does not come to its end soon
     /// is cut off.
     pub async fn discard_rest(self) {
         // A client that waits for leave to send has not sent, and one that was given up is not worth waiting for.
-        if !self.given_up && !self.waits_for_leave {
+        if !self.ends_connection() {
             discard(self.source.into_body()).await;
         }
+    }
+
+    /// Whether nothing more of the body is read: no further request can follow it.
+    const fn ends_connection(&self) -> bool {
+        self.given_up || self.waits_for_leave
     }
 }
 
