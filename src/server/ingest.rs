@@ -6,31 +6,30 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admission::decision::RateLimit;
 use crate::domain::code::Code;
 use crate::domain::job::{Job, JobId};
-use crate::domain::tier::{Tier, TierSet};
+use crate::domain::tier::Tier;
 use crate::domain::time::Moment;
 use crate::policy::Policy;
-use crate::policy::classify::{Head, HeadVerdict, WishError};
 use crate::queue::Stored;
 use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
 use crate::server::body::Intake;
-use crate::server::budget::Reservation;
+use crate::server::by_head;
 use crate::server::draft::{self, Draft};
 use crate::server::event;
 use crate::server::event::media_type::Form;
 use crate::server::fields;
 use crate::server::framing;
 use crate::server::job_head;
-use crate::server::keyed::{KeyInHead, Route, Turn};
+use crate::server::keyed::{Route, Turn};
 use crate::server::limits::SizeLimit;
 use crate::server::openapi::words;
 use crate::server::problem::Problem;
@@ -69,18 +68,7 @@ async fn accept(
 
     let policy = ingest.gateway.policy.load_full();
     let head = draft::rule_head(parts, &ingest.anonymous, &policy, declared);
-    let permit = match key_in_head(ingest, &policy, &parts.headers, form).await? {
-        KeyInHead::New => admit_by_head(ingest, &policy, &head, form, &mut held)?,
-        KeyInHead::Unasked => {
-            admit_by_head(ingest, &policy, &head, form, &mut held).map_err(Problem::unknown_outcome)?
-        }
-        KeyInHead::PayloadDecides => {
-            // A wish that cannot be met is told after the key.
-            head_verdict(&policy, &head, form)
-                .map_or(Ok(()), |verdict| yield_to_critical(verdict, &mut held))?;
-            None
-        }
-    };
+    let permit = by_head::admit(ingest, &policy, &head, form, &mut held).await?;
     let payload =
         intake.whole(SizeLimit::JobBytes(limit), &mut held).await.map_err(|error| Problem::body(&error))?;
     if form == Form::Event {
@@ -168,62 +156,6 @@ pub fn check_head(
         }
     }
     Ok((form, expires_in))
-}
-
-/// Asks the gate before the body is read, as far as the head decides the tier: a shut tier costs no body.
-fn admit_by_head(
-    ingest: &Ingest,
-    policy: &Policy,
-    head: &Head<'_>,
-    form: Form,
-    held: &mut Reservation<'_>,
-) -> Result<Option<Permit>, Problem> {
-    let verdict = head_verdict(policy, head, form).map_err(|error| Problem::wish(&error))?;
-    yield_to_critical(verdict, held)?;
-    match verdict {
-        HeadVerdict::Decided(tier) => ingest.admit(policy, tier).map(Some),
-        HeadVerdict::NeedsBody(tiers) => {
-            match (ingest.gateway.admission.all_shut(tiers), tiers.iter().next()) {
-                (Some(refusal), Some(most_critical)) => Err(Problem::refusal(most_critical, &refusal)),
-                _ => Ok(None),
-            }
-        }
-    }
-}
-
-/// What the head says of the tier. The names of an event are in its body, so the head of one decides nothing.
-///
-/// # Errors
-/// The wish cannot be met.
-pub fn head_verdict(policy: &Policy, head: &Head<'_>, form: Form) -> Result<HeadVerdict, WishError> {
-    let verdict = policy.classify_head(head)?;
-    let reachable = Tier::ALL.into_iter().filter(|tier| *tier >= head.ceiling);
-    match form {
-        Form::Event => Ok(HeadVerdict::NeedsBody(reachable.fold(TierSet::EMPTY, TierSet::with))),
-        Form::Opaque | Form::Batch => Ok(verdict),
-    }
-}
-
-/// What the head tells of the key; where an attribute is one, the body of an event does.
-async fn key_in_head(
-    ingest: &Ingest,
-    policy: &Policy,
-    headers: &HeaderMap,
-    form: Form,
-) -> Result<KeyInHead, Problem> {
-    if form == Form::Event && policy.reads_key_from_events() {
-        return Ok(KeyInHead::PayloadDecides);
-    }
-    ingest.key_in_head(policy, headers).await
-}
-
-/// Leaves the last of the memory for bodies to jobs that may be critical.
-fn yield_to_critical(verdict: HeadVerdict, held: &mut Reservation<'_>) -> Result<(), Problem> {
-    let critical = match verdict {
-        HeadVerdict::Decided(tier) => tier == Tier::P0,
-        HeadVerdict::NeedsBody(tiers) => tiers.contains(Tier::P0),
-    };
-    if critical { Ok(()) } else { held.yield_to_critical().map_err(|_| Problem::overloaded()) }
 }
 
 /// What a client gets for a stored job.

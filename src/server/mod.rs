@@ -9,7 +9,7 @@
 //! 4. [`budget`]: is there memory for the body.
 //! 5. [`framing`], [`job_head`]: is the head well formed; [`event`]: if it is a CloudEvent, is it a valid one.
 //! 6. [`keyed`]: does the idempotency key stand for a job that is stored already; then no gate is asked.
-//! 7. the policy and the gate, by the head alone where it decides: a shut tier costs no body.
+//! 7. [`by_head`]: the policy and the gate, by the head alone where it decides: a shut tier costs no body.
 //! 8. [`body`]: frame by frame, under a limit, the budget and the request's deadline; [`event`] where it is one.
 //! 9. the key claimed; the policy and the gate again, where the body decides; [`draft`] makes the job.
 //! 10. `runtime::forward`: the job is stored, then answered with a receipt ([`ingest`], [`batch`]).
@@ -21,6 +21,7 @@ pub mod admin;
 pub mod batch;
 pub mod body;
 pub mod budget;
+pub mod by_head;
 pub mod crowd;
 pub mod draft;
 pub mod event;

@@ -17,7 +17,7 @@ use crate::server::body::coding::Coding;
 use crate::server::event::media_type::Form;
 use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
-use crate::server::{batch, draft, event, fields, framing, ingest, keyed};
+use crate::server::{batch, by_head, draft, event, fields, framing, ingest, keyed};
 
 /// Explains the case.
 pub(super) fn explanation(case: &Case<'_>) -> Explanation {
@@ -139,7 +139,7 @@ fn classified(case: &Case<'_>, mut parts: Parts, event: Option<Result<(), Proble
     let payload = case.request.bytes();
     let head = draft::rule_head(&parts, &case.request.tenant, case.policy, declared);
     let form = if event.is_some() { Form::Event } else { Form::Opaque };
-    let verdict = ingest::head_verdict(case.policy, &head, form);
+    let verdict = by_head::verdict(case.policy, &head, form);
     let job = case.policy.classify(&head, payload);
     let (verdict, job) = match verdict.and_then(|verdict| Ok((verdict, job?))) {
         Ok(both) => both,

@@ -78,7 +78,7 @@ pub enum Rule {
     #[error("expected a text")]
     Text,
     /// A JSON number.
-    #[error("expected a whole number of 32 bits, written without fraction and exponent")]
+    #[error("expected a whole number of 32 bits, written without exponent")]
     Integer,
     /// A JSON object or array.
     #[error("expected a text, a whole number, true or false: only data is nested")]

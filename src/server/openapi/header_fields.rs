@@ -7,8 +7,6 @@ use crate::server::openapi::schemas::tiers;
 /// A request header field, by its place among the components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// `Idempotency-Key`.
-    IdempotencyKey,
     /// `Tidegate-Tier`.
     Tier,
     /// `Tidegate-Ordering-Key`.
@@ -19,8 +17,6 @@ pub enum Asked {
     Traceparent,
     /// `tracestate`.
     Tracestate,
-    /// `Content-Encoding`.
-    ContentEncoding,
     /// `WebHook-Request-Origin`.
     WebHookOrigin,
     /// `WebHook-Request-Rate`.
@@ -53,14 +49,12 @@ pub enum Answered {
 }
 
 impl Asked {
-    const ALL: [Asked; 9] = [
-        Asked::IdempotencyKey,
+    const ALL: [Asked; 7] = [
         Asked::Tier,
         Asked::OrderingKey,
         Asked::ExpiresIn,
         Asked::Traceparent,
         Asked::Tracestate,
-        Asked::ContentEncoding,
         Asked::WebHookOrigin,
         Asked::WebHookRate,
     ];
@@ -72,13 +66,11 @@ impl Asked {
 
     const fn name(self) -> &'static str {
         match self {
-            Asked::IdempotencyKey => "Idempotency-Key",
             Asked::Tier => "Tidegate-Tier",
             Asked::OrderingKey => "Tidegate-Ordering-Key",
             Asked::ExpiresIn => "Tidegate-Expires-In",
             Asked::Traceparent => "traceparent",
             Asked::Tracestate => "tracestate",
-            Asked::ContentEncoding => "Content-Encoding",
             Asked::WebHookOrigin => "WebHook-Request-Origin",
             Asked::WebHookRate => "WebHook-Request-Rate",
         }
@@ -86,11 +78,6 @@ impl Asked {
 
     const fn description(self) -> &'static str {
         match self {
-            Asked::IdempotencyKey => {
-                "Names the job, so that it can be sent twice and is stored once: the second receipt has the first id \
-                 and `duplicate`. 1 to 255 visible characters, bare or in double quotes, which is the same key. The \
-                 policy can read keys elsewhere, also in the payload."
-            }
             Asked::Tier => {
                 "A wish for a tier: it takes the place of the policy's `default_tier`. A rule that matches beats it; \
                  above the caller's ceiling it is refused."
@@ -103,7 +90,6 @@ impl Asked {
                 "Positive decimal seconds: a job older than that is counted and dropped, not delivered."
             }
             Asked::Traceparent | Asked::Tracestate => "Trace context, carried to the worker as it is.",
-            Asked::ContentEncoding => "The body is compressed; what it decodes to keeps to the same bounds.",
             Asked::WebHookOrigin => {
                 "Who wants to deliver. Without it the answer names the methods of the path and no more."
             }
@@ -113,10 +99,6 @@ impl Asked {
 
     fn schema(self) -> Value {
         match self {
-            Asked::IdempotencyKey => json!({
-                "type": "string",
-                "pattern": r#"^("([!#-\[\]-~]|\\["\\]){1,255}"|[!#-~][!-~]{0,254})$"#,
-            }),
             Asked::Tier => json!({ "type": "string", "enum": tiers() }),
             Asked::OrderingKey => json!({
                 "type": "string",
@@ -130,7 +112,6 @@ impl Asked {
                 "example": "30",
             }),
             Asked::Traceparent | Asked::Tracestate => json!({ "type": "string", "pattern": "^[ -~]*$" }),
-            Asked::ContentEncoding => json!({ "type": "string", "enum": ["gzip", "zstd", "identity"] }),
             Asked::WebHookOrigin => json!({ "type": "string", "pattern": "^[!-~]+$" }),
             Asked::WebHookRate => json!({ "type": "string", "pattern": "^0{0,9}[1-9][0-9]{0,9}$" }),
         }

@@ -20,9 +20,11 @@ fn submit() -> Operation {
              rules give the job its tier by its head and, where they ask, by its body; `Tidegate-Type` says its type \
              unless the policy reads that elsewhere. A CloudEvent comes in structured mode, or in binary mode with its \
              attributes as `ce-*` header fields; both are checked, and the worker gets the attributes as `ce-*`. A batch \
-             of events goes to `/v1/jobs/batch`.",
+             of events goes to `/v1/jobs/batch`. The body may be compressed, with `Content-Encoding: gzip` or `zstd`; what it \
+             decodes to keeps to the same bounds. `Idempotency-Key` names the job, so that it can be sent twice and is \
+             stored once: 1 to 255 visible characters, bare or in double quotes; the second receipt has the first id and \
+             `duplicate`, another payload under the key is 422. The policy can read keys elsewhere too.",
         )
-        .asks(&[Asked::IdempotencyKey])
         .asks(OF_JOBS)
         .takes_any(payloads(), false)
         .answers(StatusCode::ACCEPTED, "The job is stored: a receipt.", "Receipt")
@@ -52,7 +54,7 @@ fn submit_batch() -> Operation {
         .described(
             "Each line of NDJSON, or each element of an array, is the payload of one job, itself `application/json`. \
              Lines are stored as they come. The header fields hold for every job; an `Idempotency-Key` \
-             names one job and is refused here.",
+             names one job and is refused here. The body may be compressed, with `Content-Encoding: gzip` or `zstd`.",
         )
         .asks(OF_JOBS)
         .takes_any(batches(), true)
@@ -168,14 +170,8 @@ fn plain_text() -> Value {
 }
 
 /// What the head of every job, and of every batch, may say.
-const OF_JOBS: &[Asked] = &[
-    Asked::Tier,
-    Asked::OrderingKey,
-    Asked::ExpiresIn,
-    Asked::Traceparent,
-    Asked::Tracestate,
-    Asked::ContentEncoding,
-];
+const OF_JOBS: &[Asked] =
+    &[Asked::Tier, Asked::OrderingKey, Asked::ExpiresIn, Asked::Traceparent, Asked::Tracestate];
 
 /// Who calls, and whether they may.
 const CALLER: &[Code] = &[Code::Unauthenticated, Code::ScopeNotAllowed, Code::ClientLimit];

@@ -102,7 +102,7 @@ fn structured() -> Vec<Case> {
         ("a number beyond all", r#","x":1e999"#),
         ("a number beyond 32 bits", r#","x":2147483648"#),
         ("a number beyond 64 bits", r#","x":18446744073709551616"#),
-        ("minus zero point zero", r#","x":-0.0"#),
+        ("a fraction below zero", r#","x":-0.5"#),
         ("a control character", r#","x":"a\nb""#),
         ("half a character", r#","x":"\ud800""#),
         ("no character", r#","x":"\uffff""#),

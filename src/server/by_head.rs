@@ -1,0 +1,92 @@
+//! What the head alone decides of a job, before its body is read: a tier that is shut costs no body, unless the job's
+//! idempotency key may stand for one that is stored already.
+
+use http::HeaderMap;
+
+use crate::domain::tier::{Tier, TierSet};
+use crate::policy::Policy;
+use crate::policy::classify::{Head, HeadVerdict, WishError};
+use crate::runtime::admission::Permit;
+use crate::server::budget::Reservation;
+use crate::server::event::media_type::Form;
+use crate::server::keyed::KeyInHead;
+use crate::server::problem::Problem;
+use crate::server::state::Ingest;
+
+/// Asks the gate as far as the head tells key and tier; `None` where the body has a say.
+///
+/// # Errors
+/// The key cannot be one, or the gate refuses.
+pub async fn admit(
+    ingest: &Ingest,
+    policy: &Policy,
+    head: &Head<'_>,
+    form: Form,
+    held: &mut Reservation<'_>,
+) -> Result<Option<Permit>, Problem> {
+    match key_in_head(ingest, policy, head.headers, form).await? {
+        KeyInHead::New => admitted(ingest, policy, head, form, held),
+        KeyInHead::Unasked => admitted(ingest, policy, head, form, held).map_err(Problem::unknown_outcome),
+        KeyInHead::PayloadDecides => {
+            // A wish that cannot be met is told after the key.
+            verdict(policy, head, form).map_or(Ok(()), |verdict| yield_to_critical(verdict, held))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Asks the gate before the body is read, as far as the head decides the tier: a shut tier costs no body.
+fn admitted(
+    ingest: &Ingest,
+    policy: &Policy,
+    head: &Head<'_>,
+    form: Form,
+    held: &mut Reservation<'_>,
+) -> Result<Option<Permit>, Problem> {
+    let verdict = verdict(policy, head, form).map_err(|error| Problem::wish(&error))?;
+    yield_to_critical(verdict, held)?;
+    match verdict {
+        HeadVerdict::Decided(tier) => ingest.admit(policy, tier).map(Some),
+        HeadVerdict::NeedsBody(tiers) => {
+            match (ingest.gateway.admission.all_shut(tiers), tiers.iter().next()) {
+                (Some(refusal), Some(most_critical)) => Err(Problem::refusal(most_critical, &refusal)),
+                _ => Ok(None),
+            }
+        }
+    }
+}
+
+/// What the head says of the tier. The names of an event are in its body, so the head of one decides nothing.
+///
+/// # Errors
+/// The wish cannot be met.
+pub fn verdict(policy: &Policy, head: &Head<'_>, form: Form) -> Result<HeadVerdict, WishError> {
+    let verdict = policy.classify_head(head)?;
+    let reachable = Tier::ALL.into_iter().filter(|tier| *tier >= head.ceiling);
+    match form {
+        Form::Event => Ok(HeadVerdict::NeedsBody(reachable.fold(TierSet::EMPTY, TierSet::with))),
+        Form::Opaque | Form::Batch => Ok(verdict),
+    }
+}
+
+/// What the head tells of the key; where an attribute is one, the body of an event does.
+async fn key_in_head(
+    ingest: &Ingest,
+    policy: &Policy,
+    headers: &HeaderMap,
+    form: Form,
+) -> Result<KeyInHead, Problem> {
+    if form == Form::Event && policy.reads_key_from_events() {
+        return Ok(KeyInHead::PayloadDecides);
+    }
+    ingest.key_in_head(policy, headers).await
+}
+
+/// Leaves the last of the memory for bodies to jobs that may be critical.
+fn yield_to_critical(verdict: HeadVerdict, held: &mut Reservation<'_>) -> Result<(), Problem> {
+    let critical = match verdict {
+        HeadVerdict::Decided(tier) => tier == Tier::P0,
+        HeadVerdict::NeedsBody(tiers) => tiers.contains(Tier::P0),
+    };
+    if critical { Ok(()) } else { held.yield_to_critical().map_err(|_| Problem::overloaded()) }
+}
