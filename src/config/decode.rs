@@ -206,7 +206,7 @@ const MAX_JOB_BYTES: u64 = 512 << 20;
 /// Keys are kept to the second.
 const SHORTEST_KEEP: Duration = Duration::from_secs(1);
 
-/// Ten million keys take some 640 MB: more would surprise at the next start.
+/// Ten million keys take some gigabyte: more would surprise at the next start.
 const MAX_KEYS: u64 = 10_000_000;
 
 /// More jobs in one batch, or connections on one machine, are a slip of the pen.
