@@ -97,8 +97,7 @@ async fn refuse_method(request: Request, allow: &'static str) -> Response {
 /// The answer to a request whose body nobody wants: a client that sends before it reads shall hear it.
 async fn unread(request: Request, answer: Response) -> Response {
     let (parts, body) = request.into_parts();
-    body::discard_unread(&parts.headers, body).await;
-    answer
+    body::answered_unread(&parts.headers, body, answer).await
 }
 
 /// A path that nothing is at. On the ingest listener that is a request which never became a job.

@@ -205,11 +205,14 @@ impl Intake {
     }
 }
 
-/// As [`Intake::discard_rest`], of a request that is refused whatever its body may be.
-pub async fn discard_unread(headers: &HeaderMap, body: Body) {
-    if !headers.contains_key(EXPECT) {
+/// As [`Intake::answered`], for a request that is refused whatever its body may be.
+pub async fn answered_unread(headers: &HeaderMap, body: Body, mut answer: Response) -> Response {
+    if headers.contains_key(EXPECT) {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    } else {
         discard(body).await;
     }
+    answer
 }
 
 impl Source {

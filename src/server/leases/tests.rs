@@ -77,11 +77,15 @@ async fn paths_and_methods_that_are_not_there_have_their_answers() {
     ] {
         let answer = send(&desk.ingest, method, path, &[], "".into()).await;
         assert_eq!(answer.code(), (405, "method_not_allowed".to_owned()), "{method} {path}");
-        assert_eq!(answer.header("allow"), Some(allow));
+        assert_eq!((answer.header("allow"), answer.header("connection")), (Some(allow), None));
+        // The client has not sent the body it announced, and no further request can follow on the connection.
+        let waits = [("expect", "100-continue"), ("content-length", "9")];
+        let answer = send(&desk.ingest, method, path, &waits, "".into()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("connection")), (405, Some("close")));
     }
     let answer = send(&desk.ingest, Method::GET.as_str(), "/metrics", &[], "".into()).await;
     assert_eq!(answer.code(), (404, "not_found".to_owned()), "nothing of admin is reachable here");
-    assert_eq!(desk.counts(), [2.0, 0.0, 0.0, 2.0], "one for the job route, one for the unknown path");
+    assert_eq!(desk.counts(), [3.0, 0.0, 0.0, 3.0], "two for the job route, one for the unknown path");
 }
 
 #[tokio::test]
