@@ -24,27 +24,22 @@ pub async fn admit(
     form: Form,
     held: &mut Reservation<'_>,
 ) -> Result<Option<Permit>, Problem> {
-    match key_in_head(ingest, policy, head.headers, form).await? {
-        KeyInHead::New => admitted(ingest, policy, head, form, held),
-        KeyInHead::Unasked => admitted(ingest, policy, head, form, held).map_err(Problem::unknown_outcome),
-        KeyInHead::PayloadDecides => {
-            // A wish that cannot be met is told after the key.
-            verdict(policy, head, form).map_or(Ok(()), |verdict| yield_to_critical(verdict, held))?;
-            Ok(None)
-        }
+    let key = key_in_head(ingest, policy, head.headers, form).await?;
+    let verdict = verdict(policy, head, form);
+    if key == KeyInHead::PayloadDecides {
+        // A wish that cannot be met is told after the key.
+        verdict.map_or(Ok(()), |verdict| yield_to_critical(verdict, held))?;
+        return Ok(None);
     }
+    let admitted = verdict.map_err(|error| Problem::wish(&error)).and_then(|verdict| {
+        yield_to_critical(verdict, held)?;
+        ask_gate(ingest, policy, verdict)
+    });
+    admitted.map_err(|problem| problem.unknown_outcome_if(key == KeyInHead::Unasked))
 }
 
-/// Asks the gate before the body is read, as far as the head decides the tier: a shut tier costs no body.
-fn admitted(
-    ingest: &Ingest,
-    policy: &Policy,
-    head: &Head<'_>,
-    form: Form,
-    held: &mut Reservation<'_>,
-) -> Result<Option<Permit>, Problem> {
-    let verdict = verdict(policy, head, form).map_err(|error| Problem::wish(&error))?;
-    yield_to_critical(verdict, held)?;
+/// Asks the gate where the tier is decided, or where all tiers that are left refuse.
+fn ask_gate(ingest: &Ingest, policy: &Policy, verdict: HeadVerdict) -> Result<Option<Permit>, Problem> {
     match verdict {
         HeadVerdict::Decided(tier) => ingest.admit(policy, tier).map(Some),
         HeadVerdict::NeedsBody(tiers) => {

@@ -105,10 +105,8 @@ async fn store(
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     let (id, tier, limit) = (job.id, job.tier, permit.limit());
-    let unsure = turn.is_unsure();
     let claims = turn.into_claim().into_iter().collect();
-    let stored = ingest.store(permit, vec![job], claims, ingest.time_left(arrived)).await;
-    let stored = stored.map_err(|problem| if unsure { problem.unknown_outcome() } else { problem })?;
+    let stored = ingest.store(permit, vec![job], claims, ingest.time_left(arrived)).await?;
     let queue = Arc::clone(&policy.tiers[tier].queue);
     Ok(Receipt { id, tier, queue, stored, limit, duplicate: false })
 }

@@ -1,6 +1,8 @@
 //! A job's idempotency key on its way through a request: read from head or payload, then claimed, or found to stand for
 //! a job that is stored already.
 
+use std::slice;
+
 use http::HeaderMap;
 
 use crate::domain::code::Code;
@@ -56,12 +58,10 @@ impl Turn {
     /// The problem as it is told under this turn: where the index could not be asked, an earlier request may have
     /// stored the job.
     pub fn tell(&self, problem: Problem) -> Problem {
-        if self.is_unsure() { problem.unknown_outcome() } else { problem }
-    }
-
-    /// Whether the index could not be asked.
-    pub fn is_unsure(&self) -> bool {
-        matches!(self, Turn::Ours(claim) if !claim.index_asked())
+        match self {
+            Turn::Ours(claim) => problem.unknown_outcome_if(are_unsure(slice::from_ref(claim))),
+            Turn::Unkeyed | Turn::Stored(_) => problem,
+        }
     }
 
     /// The claim to hold until the job's fate is known.
@@ -121,6 +121,11 @@ impl Ingest {
             }
         }
     }
+}
+
+/// Whether the index could not be asked for one of these claims: an earlier request may have stored its job.
+pub fn are_unsure(claims: &[Claim]) -> bool {
+    !claims.iter().all(Claim::index_asked)
 }
 
 /// The job's key, if it has one.

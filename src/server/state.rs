@@ -23,6 +23,7 @@ use crate::runtime::lifecycle::Phase;
 use crate::server::access::{ANONYMOUS, Access};
 use crate::server::body::Intake;
 use crate::server::budget::ByteBudget;
+use crate::server::keyed;
 use crate::server::limits::{Limits, SizeLimit};
 use crate::server::pause;
 use crate::server::problem::Problem;
@@ -103,11 +104,12 @@ impl Ingest {
         claims: Vec<Claim>,
         within: Duration,
     ) -> Result<Stored, Problem> {
-        let (tier, limit) = (permit.tier(), permit.limit());
+        let (tier, limit, unsure) = (permit.tier(), permit.limit(), keyed::are_unsure(&claims));
         self.gateway.forward.store(permit, jobs, claims, within).await.map_err(|error| {
             let bounds = self.gateway.policy.load().regulator.tiers[tier].retry_after;
             let drain = self.gateway.admission.reports()[tier].drain;
-            Problem::store(tier, &error, limit, pause::after_failed_store(&error, drain, bounds))
+            let pause = pause::after_failed_store(&error, drain, bounds);
+            Problem::store(tier, &error, limit, pause).unknown_outcome_if(unsure)
         })
     }
 

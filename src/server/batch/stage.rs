@@ -53,8 +53,6 @@ struct Group {
     permit: Option<Permit>,
     jobs: Vec<Job>,
     claims: Vec<Claim>,
-    /// Whether the index of keys could not be asked for one of them.
-    unsure: bool,
     places: Vec<usize>,
     bytes: usize,
 }
@@ -226,7 +224,6 @@ impl<'a> Stage<'a> {
             none => *none = Some(permit),
         }
         group.bytes += job.payload.len();
-        group.unsure |= turn.is_unsure();
         group.claims.extend(turn.into_claim());
         group.jobs.push(job);
         group.places.push(self.tally.admitted());
@@ -235,17 +232,16 @@ impl<'a> Stage<'a> {
 
     async fn store(&mut self, tier: Tier) {
         let group = std::mem::take(&mut self.groups[tier]);
-        let Group { permit: Some(permit), jobs, claims, unsure, places, .. } = group else { return };
+        let Group { permit: Some(permit), jobs, claims, places, .. } = group else { return };
         self.stored = true;
         let limit = permit.limit();
         let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
         let within = self.store_time();
         let stored = if within.is_zero() {
-            Err(Problem::out_of_time().of(tier))
+            Err(Problem::out_of_time().of(tier).unknown_outcome_if(keyed::are_unsure(&claims)))
         } else {
             self.ingest.store(permit, jobs, claims, within).await
         };
-        let stored = stored.map_err(|problem| if unsure { problem.unknown_outcome() } else { problem });
         match stored {
             Ok(_) => {
                 self.tally.note_limit(tier, limit);

@@ -181,12 +181,9 @@ impl Intake {
 
     /// The answer, once what is left of the body is out of its way as [`Intake::discard_rest`] does it; it says so
     /// where the connection ends with it.
-    pub async fn answered(self, mut answer: Response) -> Response {
-        if self.ends_connection() {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        self.discard_rest().await;
-        answer
+    pub async fn answered(self, answer: Response) -> Response {
+        let ends_connection = self.ends_connection();
+        answered(ends_connection, self.source.into_body(), answer).await
     }
 
     /// Takes what is left of the body out of the way, so that the client can read the answer: a connection that
@@ -206,8 +203,12 @@ impl Intake {
 }
 
 /// As [`Intake::answered`], for a request that is refused whatever its body may be.
-pub async fn answered_unread(headers: &HeaderMap, body: Body, mut answer: Response) -> Response {
-    if headers.contains_key(EXPECT) {
+pub async fn answered_unread(headers: &HeaderMap, body: Body, answer: Response) -> Response {
+    answered(headers.contains_key(EXPECT), body, answer).await
+}
+
+async fn answered(ends_connection: bool, body: Body, mut answer: Response) -> Response {
+    if ends_connection {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     } else {
         discard(body).await;

@@ -231,6 +231,12 @@ impl Problem {
         Problem { outcome: Outcome::Unknown, ..self }
     }
 
+    /// The same, where the job may be stored all the same if that is so.
+    #[must_use]
+    pub fn unknown_outcome_if(self, unsure: bool) -> Problem {
+        if unsure { self.unknown_outcome() } else { self }
+    }
+
     /// The same with a time to come back.
     #[must_use]
     pub fn after(self, pause: Duration) -> Problem {
