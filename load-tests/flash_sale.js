@@ -8,6 +8,8 @@ import http from 'k6/http';
 import exec from 'k6/execution';
 import { Counter, Rate, Trend } from 'k6/metrics';
 
+import { drainOnce } from './workers.js';
+
 const INGEST = `http://${__ENV.INGEST || '127.0.0.1:8080'}`;
 const ADMIN = `http://${__ENV.ADMIN || '127.0.0.1:9090'}`;
 
@@ -138,14 +140,9 @@ function reject(why) {
 }
 
 export function drain() {
-  const headers = { 'Content-Type': 'application/json' };
-  const leased = http.post(`${INGEST}/v1/leases`, JSON.stringify({ max: JOBS_PER_LEASE }), { headers });
-  if (leased.status !== 200) return reject(`lease: ${leased.status} ${leased.body}`);
-  const leases = leased.json('jobs').map((job) => job.lease);
-  if (leases.length === 0) return;
-  const acked = http.post(`${INGEST}/v1/leases/ack`, JSON.stringify({ leases }), { headers });
-  if (acked.status !== 200) return reject(`ack: ${acked.status} ${acked.body}`);
-  drained.add(leases.length);
+  const { drained: jobs, fault } = drainOnce(INGEST, JOBS_PER_LEASE);
+  if (fault) return reject(fault);
+  drained.add(jobs);
 }
 
 // Reads what the gateway says of itself, ten times a second.

@@ -9,6 +9,8 @@ import exec from 'k6/execution';
 import { SharedArray } from 'k6/data';
 import { Counter, Rate, Trend } from 'k6/metrics';
 
+import { drainOnce } from './workers.js';
+
 const INGEST = `http://${__ENV.INGEST || '127.0.0.1:8080'}`;
 const RATE = Number(__ENV.RATE || 300);
 const SECONDS = Number(__ENV.SECONDS || 30);
@@ -84,14 +86,9 @@ function post(event, guid, body) {
 }
 
 export function drain() {
-  const headers = { 'Content-Type': 'application/json' };
-  const leased = http.post(`${INGEST}/v1/leases`, JSON.stringify({ max: 100 }), { headers });
-  if (leased.status !== 200) return reject(`lease: ${leased.status} ${leased.body}`);
-  const leases = leased.json('jobs').map((job) => job.lease);
-  if (leases.length === 0) return;
-  const acked = http.post(`${INGEST}/v1/leases/ack`, JSON.stringify({ leases }), { headers });
-  if (acked.status !== 200) return reject(`ack: ${acked.status} ${acked.body}`);
-  drained.add(leases.length);
+  const { drained: jobs, fault } = drainOnce(INGEST, 100);
+  if (fault) return reject(fault);
+  drained.add(jobs);
 }
 
 function reject(why) {
