@@ -65,6 +65,8 @@ struct Book {
     receipts: HashMap<String, String>,
     /// Payload by id of what the worker was handed before the kill.
     leased: HashMap<String, String>,
+    /// What the worker asked to be done with; the answer may not have come back.
+    ack_sent: HashSet<String>,
     /// When the worker was told that its ack is done.
     acked: HashMap<String, Instant>,
     /// Everything finished in earlier rounds.
@@ -103,7 +105,7 @@ impl Book {
         let seen = |id: &String| once.contains(id.as_str()) || self.leased.contains_key(id);
         let lost: Vec<&String> = self.receipts.keys().filter(|id| !seen(id)).collect();
         assert!(lost.is_empty(), "{} of {} receipts are lost: {lost:?}", lost.len(), self.receipts.len());
-        let unfinished = |id: &String| once.contains(id.as_str()) || self.acked.contains_key(id);
+        let unfinished = |id: &String| once.contains(id.as_str()) || self.ack_sent.contains(id);
         let dropped: Vec<&String> = self.receipts.keys().filter(|id| !unfinished(id)).collect();
         assert!(dropped.is_empty(), "leased, never acked, and gone: {dropped:?}");
         for (id, payload) in &self.receipts {
@@ -121,6 +123,7 @@ impl Book {
         self.sent.clear();
         self.receipts.clear();
         self.leased.clear();
+        self.ack_sent.clear();
     }
 }
 
@@ -167,6 +170,7 @@ async fn load_until_killed(
             if jobs.len().is_multiple_of(2) {
                 let leases: Vec<&str> = jobs.iter().map(|job| job.lease.as_str()).collect();
                 let ack = json!({ "leases": leases });
+                shared.lock().unwrap().ack_sent.extend(jobs.iter().map(|job| job.id.clone()));
                 let Ok(answer) = gateway.ingest.post("/v1/leases/ack").json(&ack).try_send().await else {
                     return;
                 };
