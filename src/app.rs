@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{AdminSettings, Settings};
+use crate::config::{AdminSettings, Backend, Settings};
 use crate::policy::Policy;
 use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
@@ -47,6 +47,9 @@ pub enum StartError {
     /// The queue's file.
     #[error("the queue cannot be opened")]
     Queue(#[from] OpenError),
+    /// Redis.
+    #[error("Redis as a backend is not available yet")]
+    Redis,
     /// A listener.
     #[error("cannot listen on {address}")]
     Listen {
@@ -73,6 +76,9 @@ pub enum StartError {
 pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
     ask_for_files(&settings.limits);
+    if settings.backend == Backend::Redis {
+        return Err(StartError::Redis);
+    }
     let ingest = bind("ingest", settings.ingest.listen, None)?;
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();

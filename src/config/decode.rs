@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::config::token::read_token;
-use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, consistency};
+use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, consistency, remote};
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
 use crate::queue::keys::KeySettings;
 use crate::runtime::shutdown::ShutdownSettings;
@@ -32,14 +32,15 @@ pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
     section(map.field("embedded"), &mut |field| embedded(field, &mut settings.embedded));
     section(map.field("limits"), &mut |field| limits(field, &mut settings.limits));
     section(map.field("auth"), &mut |field| auth(field, &mut settings.anonymous));
-    section(map.field("share"), &mut share);
+    section(map.field("redis"), &mut |field| remote::redis(field, &mut settings.redis));
+    section(map.field("spool"), &mut |field| remote::spool(field, &mut settings.spool));
+    section(map.field("share"), &mut |field| remote::share(field, &settings.redis.url, &mut settings.share));
     section(map.field("idempotency"), &mut |field| idempotency(field, &mut settings.embedded.keys));
+    settings.redis.keys = settings.embedded.keys;
     section(map.field("shutdown"), &mut |field| shutdown(field, &mut settings.shutdown));
     section(map.field("log"), &mut |field| log_lines(field, &mut settings.log));
     section(map.field("telemetry"), &mut |field| telemetry(field, &mut settings.classic_metric_names));
-    for key in ["redis", "kafka", "spool"] {
-        map.not_available(key);
-    }
+    map.not_available("kafka");
     map.close();
     // Rules between keys are only asked where the keys could be read.
     if log.errors() == 0 {
@@ -70,9 +71,13 @@ fn admin(field: &Field<'_>, admin: &mut AdminSettings) {
 }
 
 fn backend(field: &Field<'_>) -> Option<Backend> {
-    let backend = field.word(&[("embedded", Some(Backend::Embedded)), ("redis", None), ("kafka", None)])?;
+    let backend = field.word(&[
+        ("embedded", Some(Backend::Embedded)),
+        ("redis", Some(Backend::Redis)),
+        ("kafka", None),
+    ])?;
     if backend.is_none() {
-        field.refuse(format!("{NOT_AVAILABLE}, write embedded"));
+        field.refuse(format!("{NOT_AVAILABLE}, write embedded or redis"));
     }
     backend
 }
@@ -142,17 +147,6 @@ fn auth(field: &Field<'_>, anonymous: &mut AnonymousScopes) {
     map.close();
 }
 
-fn share(field: &Field<'_>) {
-    let Some(mut map) = field.mapping() else { return };
-    if let Some(mode) = map.field("mode")
-        && mode.word(&[("alone", true), ("redis", false)]) == Some(false)
-    {
-        mode.refuse(format!("{NOT_AVAILABLE}, write alone"));
-    }
-    map.not_available("redis_url");
-    map.close();
-}
-
 fn shutdown(field: &Field<'_>, shutdown: &mut ShutdownSettings) {
     let Some(mut map) = field.mapping() else { return };
     map.set("delay", &mut shutdown.delay, Field::duration);
@@ -196,7 +190,7 @@ fn host(field: &Field<'_>) -> Option<String> {
     })
 }
 
-fn path(field: &Field<'_>) -> Option<PathBuf> {
+pub(super) fn path(field: &Field<'_>) -> Option<PathBuf> {
     field.text().map(PathBuf::from)
 }
 

@@ -131,11 +131,15 @@ impl Loaded {
 }
 
 impl Settings {
-    /// The durability that a receipt reaches under these settings; `None` is less than a disk's.
+    /// The durability that a receipt reaches at best under these settings; `None` is less than a disk's.
     pub const fn reached_durability(&self) -> Option<Requirement> {
-        match (self.backend, self.embedded.durability) {
-            (Backend::Embedded, EmbeddedDurability::Disk) => Some(Requirement::Disk),
-            (Backend::Embedded, EmbeddedDurability::Relaxed) => None,
+        match self.backend {
+            Backend::Embedded => match self.embedded.durability {
+                EmbeddedDurability::Disk => Some(Requirement::Disk),
+                EmbeddedDurability::Relaxed => None,
+            },
+            Backend::Redis if self.redis.wait_replicas > 0 => Some(Requirement::Replicated),
+            Backend::Redis => Some(Requirement::Disk),
         }
     }
 }
@@ -202,7 +206,8 @@ mod tests {
     #[test]
     fn the_shipped_file_shows_every_key() {
         let keys = "ingest.listen ingest.tls admin.listen admin.token_file admin.hosts policy backend embedded.path \
-            embedded.durability embedded.max_bytes redis kafka spool limits.max_job_bytes limits.max_batch_bytes \
+            embedded.durability embedded.max_bytes redis.url redis.structure redis.group \
+            redis.connections redis.timeout redis.wait_replicas redis.trim kafka spool.path spool.max_bytes limits.max_job_bytes limits.max_batch_bytes \
             limits.max_batch_jobs limits.max_connections limits.max_in_flight_bytes limits.request_timeout \
             limits.header_timeout limits.client_rate auth.keys_file auth.anonymous share.mode share.redis_url \
             idempotency.keep idempotency.max_keys shutdown.delay shutdown.grace log.format log.level telemetry.otlp_endpoint \

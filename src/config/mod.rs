@@ -6,6 +6,7 @@ mod consistency;
 mod decode;
 pub mod load;
 mod overrides;
+mod remote;
 mod token;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,6 +16,9 @@ use std::time::Duration;
 pub use crate::config::token::Token;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
 use crate::queue::keys::KeySettings;
+use crate::queue::redis::settings::RedisSettings;
+use crate::queue::spool::settings::SpoolSettings;
+use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
@@ -32,6 +36,12 @@ pub struct Settings {
     pub backend: Backend,
     /// The embedded queue.
     pub embedded: EmbeddedSettings,
+    /// Redis as the backend.
+    pub redis: RedisSettings,
+    /// The local queue for outages of the backend.
+    pub spool: SpoolSettings,
+    /// Whether other gateways stand before the same backend.
+    pub share: ShareSettings,
     /// What clients can make the gateway hold.
     pub limits: Limits,
     /// What a caller without a key may do.
@@ -67,6 +77,8 @@ pub struct AdminSettings {
 pub enum Backend {
     /// In a file of the gateway's own.
     Embedded,
+    /// In Redis.
+    Redis,
 }
 
 /// What a caller without a key may do, wherever the listener is.
@@ -102,6 +114,9 @@ impl Default for Settings {
                 max_bytes: 20 << 30,
                 keys: KeySettings::default(),
             },
+            redis: RedisSettings::default(),
+            spool: SpoolSettings::default(),
+            share: ShareSettings::Alone,
             limits: Limits {
                 max_job_bytes: 1_000_000,
                 max_batch_bytes: 16 << 20,

@@ -60,6 +60,7 @@ pub(super) fn tier(tier: Tier) -> TierPolicy {
         ordering: Ordering::Pass,
         expires_in: None,
         require: None,
+        spool: false,
     }
 }
 

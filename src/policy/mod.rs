@@ -84,6 +84,8 @@ pub struct TierPolicy {
     pub expires_in: Option<Duration>,
     /// The durability a receipt of this tier must reach.
     pub require: Option<Requirement>,
+    /// Whether jobs go to the local spool while the backend is away.
+    pub spool: bool,
 }
 
 /// Attempts and the pauses between them.

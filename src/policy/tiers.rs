@@ -36,7 +36,7 @@ pub(super) fn read_tier(field: &Field<'_>, tier: Tier) -> (TierSettings, TierPol
         field.word(&[("disk", Some(Requirement::Disk)), ("replicated", Some(Requirement::Replicated))])
     });
     map.set("retry_after", &mut law.retry_after, read_retry_after);
-    map.not_available("spool");
+    map.set("spool", &mut policy.spool, Field::boolean);
     map.not_available("scale");
     map.close();
     (law, policy)

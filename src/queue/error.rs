@@ -15,6 +15,12 @@ pub enum StoreError {
         /// Which bound.
         detail: String,
     },
+    /// A job is larger than the backend takes; nothing was stored.
+    #[error("the queue does not take a job so large: {detail}")]
+    TooLarge {
+        /// Which bound.
+        detail: String,
+    },
     /// More waits to be stored than the gateway keeps in memory; nothing was stored.
     #[error("too many jobs wait to be stored")]
     Overloaded,

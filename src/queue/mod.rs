@@ -5,20 +5,25 @@ pub mod dead_letter;
 pub mod embedded;
 pub mod error;
 pub mod keys;
+pub mod redis;
 #[cfg(test)]
 pub mod scripted;
+pub mod spool;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::domain::backlog::Reading;
 use crate::domain::idempotency::{Key, KeyIndex};
 use crate::domain::job::{Job, JobId};
-use crate::domain::tier::{Tier, TierMap};
+use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::totals::Totals;
+use crate::policy::Requirement;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::keys::KnownJob;
@@ -51,8 +56,18 @@ pub trait JobQueue: Send + Sync + 'static {
     /// How many keys are known and how far back.
     fn key_index(&self) -> KeyIndex;
 
-    /// Depth, age and flows of every tier at one instant.
-    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>>;
+    /// Whether the backend is away for this tier: its jobs are refused at once then, nobody waits for a probe.
+    fn outage(&self, _tier: Tier) -> Option<Outage> {
+        None
+    }
+
+    /// Depth, age and flows of each tier at one instant, or why they cannot be told. Never a zero in their place.
+    fn backlog(&self) -> BoxFuture<'_, TierMap<Result<Reading, QueueError>>>;
+
+    /// What waits on the local disk for a backend that was away.
+    fn spool(&self) -> Spool {
+        Spool::default()
+    }
 
     /// What has happened to jobs since the process started, of every tier, at one instant.
     fn totals(&self) -> TierMap<Totals>;
@@ -93,6 +108,15 @@ pub enum Durability {
 }
 
 impl Durability {
+    /// Whether it is enough for a tier that requires this. A spooled job is on one disk, whatever the backend does with
+    /// it later.
+    pub const fn meets(self, required: Requirement) -> bool {
+        match required {
+            Requirement::Disk => !matches!(self, Durability::Memory),
+            Requirement::Replicated => matches!(self, Durability::Replicated),
+        }
+    }
+
     /// The word in receipts.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -105,12 +129,41 @@ impl Durability {
 }
 
 /// What storing reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The durability reached before this value was made.
     pub durability: Durability,
     /// The tier's depth just after.
     pub depth: u64,
+    /// The jobs of the call that were not stored, since earlier ones hold their idempotency keys; in order.
+    pub known: Vec<Known>,
+}
+
+/// A job that was not stored: its idempotency key stands for an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its place among the jobs of the call.
+    pub index: usize,
+    /// The earlier job.
+    pub job: KnownJob,
+}
+
+/// A backend that is away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// What is wrong, for the client and the log; no secrets.
+    pub detail: Arc<str>,
+    /// Until it is tried again.
+    pub next_try: Duration,
+}
+
+/// The local durable queue that takes over while a backend is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spool {
+    /// The tiers whose jobs go there now.
+    pub tiers: TierSet,
+    /// Jobs in it.
+    pub depth: TierMap<u64>,
 }
 
 /// The answer to an [`JobQueue::enqueue`], on its way. Dropping it does not unsend the jobs.

@@ -59,8 +59,8 @@ impl JobQueue for ScriptedQueue {
         KeyIndex { keys: 0, horizon: Duration::ZERO }
     }
 
-    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
+    fn backlog(&self) -> BoxFuture<'_, TierMap<Result<Reading, QueueError>>> {
+        Box::pin(async { TierMap::from_fn(|_| Err(QueueError::Closed)) })
     }
 
     fn totals(&self) -> TierMap<Totals> {

@@ -21,13 +21,14 @@ pub struct ControlLoop {
     metrics: Arc<Metrics>,
     period: Duration,
     last: TierMap<TickReport>,
-    signal_failed: bool,
+    /// Whose last reading failed.
+    failed: TierMap<bool>,
 }
 
 impl ControlLoop {
     /// A loop that steers this gate.
     pub fn new(admission: Admission, metrics: Arc<Metrics>, period: Duration) -> ControlLoop {
-        ControlLoop { admission, metrics, period, last: TierMap::default(), signal_failed: false }
+        ControlLoop { admission, metrics, period, last: TierMap::default(), failed: TierMap::default() }
     }
 
     /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
@@ -60,18 +61,9 @@ impl ControlLoop {
         }
     }
 
-    fn tick(&mut self, answer: Option<Result<TierMap<Reading>, QueueError>>) {
+    fn tick(&mut self, answer: Option<TierMap<Result<Reading, QueueError>>>) {
         let readings = match answer {
-            Some(Ok(readings)) => {
-                self.signal_failed = false;
-                readings.map(|_, reading| Some(reading))
-            }
-            Some(Err(error)) => {
-                if !std::mem::replace(&mut self.signal_failed, true) {
-                    error!(%error, "the backlog cannot be read");
-                }
-                TierMap::default()
-            }
+            Some(readings) => readings.map(|tier, reading| self.news(tier, reading)),
             None => TierMap::default(),
         };
         let reports = self.admission.tick(readings);
@@ -79,6 +71,19 @@ impl ControlLoop {
             log_changes(tier, &self.last[tier], &reports[tier]);
         }
         self.last = reports;
+    }
+}
+
+impl ControlLoop {
+    /// The reading, if it is one; says once that there is none.
+    fn news(&mut self, tier: Tier, reading: Result<Reading, QueueError>) -> Option<Reading> {
+        let failed = std::mem::replace(&mut self.failed[tier], reading.is_err());
+        if let Err(error) = &reading
+            && !failed
+        {
+            error!(%tier, %error, "the backlog cannot be read");
+        }
+        reading.ok()
     }
 }
 

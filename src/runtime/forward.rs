@@ -30,8 +30,9 @@ impl Forward {
     }
 
     /// Stores jobs of the permit's tier, all or none; at most as many as the permit is for (the rest of it is
-    /// given back). Counts them: `admitted` when stored, `stored_late` when stored after the deadline. The caller
-    /// counts what is refused. Goes on to its end if the caller is dropped. The jobs' idempotency keys stay claimed
+    /// given back). Those that the queue knows by their keys already are not stored again, and their share of the permit
+    /// is given back too. Counts the others: `admitted` when stored, `stored_late` when stored after the deadline. The
+    /// caller counts what is refused and what was known. Goes on to its end if the caller is dropped. The jobs' idempotency keys stay claimed
     /// until their fate is known.
     ///
     /// # Errors
@@ -46,7 +47,7 @@ impl Forward {
         permit.narrow_to(jobs.len());
         let account = Account {
             _claims: claims,
-            tier_jobs: u64::try_from(jobs.len()).unwrap_or(u64::MAX),
+            jobs: jobs.len(),
             handed_over: self.clock.now(),
             answered_unknown: false,
             clock: self.clock,
@@ -91,7 +92,7 @@ impl Drop for Unsettled {
 /// What is counted when the fate of some jobs is known.
 struct Account {
     _claims: Vec<Claim>,
-    tier_jobs: u64,
+    jobs: usize,
     handed_over: Moment,
     answered_unknown: bool,
     clock: Clock,
@@ -99,16 +100,19 @@ struct Account {
 }
 
 impl Account {
-    fn close(self, permit: Permit, answer: &Result<Stored, StoreError>) {
+    fn close(self, mut permit: Permit, answer: &Result<Stored, StoreError>) {
         match answer {
-            Ok(_) => {
+            Ok(stored) => {
                 let tier = permit.tier();
+                let jobs = self.jobs.saturating_sub(stored.known.len());
+                permit.narrow_to(jobs);
                 permit.used();
                 self.metrics.store(tier, self.clock.now().since(self.handed_over));
+                let jobs = u64::try_from(jobs).unwrap_or(u64::MAX);
                 if self.answered_unknown {
-                    self.metrics.stored_late(tier, self.tier_jobs);
+                    self.metrics.stored_late(tier, jobs);
                 } else {
-                    self.metrics.admitted(tier, self.tier_jobs);
+                    self.metrics.admitted(tier, jobs);
                 }
             }
             // They may be in the queue: the window keeps counting them.
@@ -123,18 +127,20 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::domain::idempotency::Fingerprint;
     use crate::domain::job::JobId;
     use crate::domain::tier::Tier;
     use crate::domain::time::Timestamp;
     use crate::domain::units::Cost;
     use crate::policy::Policy;
-    use crate::queue::Durability;
+    use crate::queue::keys::KnownJob;
     use crate::queue::scripted::ScriptedQueue;
+    use crate::queue::{Durability, Known};
     use crate::regulator::Regulator;
     use crate::runtime::admission::Admission;
 
     const LATE: Duration = Duration::from_secs(5);
-    const STORED: Stored = Stored { durability: Durability::Disk, depth: 1 };
+    const STORED: Stored = Stored { durability: Durability::Disk, depth: 1, known: Vec::new() };
 
     struct Bench {
         queue: Arc<ScriptedQueue>,
@@ -209,6 +215,22 @@ mod tests {
         bench.answer(Ok(STORED)).await;
         assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
         assert_eq!(bench.metrics.counts(Tier::P1).stored_late, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_the_queue_knows_is_neither_admitted_nor_kept_in_the_window() {
+        let bench = Bench::new();
+        let before = bench.room();
+        let known = KnownJob { id: jobs()[2].id, tier: Tier::P1, fingerprint: Fingerprint([7; 16]) };
+        let stored = Stored { known: vec![Known { index: 2, job: known }], ..STORED };
+        let storing = bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE);
+        let answering = async {
+            tokio::task::yield_now().await;
+            bench.answer(Ok(stored.clone())).await;
+        };
+        assert_eq!(tokio::join!(storing, answering).0, Ok(stored.clone()));
+        assert_eq!(bench.metrics.counts(Tier::P1).admitted, 3);
+        assert_eq!(before - bench.room(), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,5 +9,6 @@ pub mod held;
 pub mod idempotency;
 pub mod in_flight;
 pub mod lifecycle;
+pub mod share;
 pub mod shutdown;
 pub mod signals;

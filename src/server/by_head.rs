@@ -43,9 +43,13 @@ fn ask_gate(ingest: &Ingest, policy: &Policy, verdict: HeadVerdict) -> Result<Op
     match verdict {
         HeadVerdict::Decided(tier) => ingest.admit(policy, tier).map(Some),
         HeadVerdict::NeedsBody(tiers) => {
-            match (ingest.gateway.admission.all_shut(tiers), tiers.iter().next()) {
-                (Some(refusal), Some(most_critical)) => Err(Problem::refusal(most_critical, &refusal)),
-                _ => Ok(None),
+            let Some(most_critical) = tiers.iter().next() else { return Ok(None) };
+            if tiers.iter().all(|tier| ingest.gateway.queue.outage(tier).is_some()) {
+                ingest.check_backend(most_critical)?;
+            }
+            match ingest.gateway.admission.all_shut(tiers) {
+                Some(refusal) => Err(Problem::refusal(most_critical, &refusal)),
+                None => Ok(None),
             }
         }
     }

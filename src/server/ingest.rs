@@ -105,8 +105,14 @@ async fn store(
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     let (id, tier, limit) = (job.id, job.tier, permit.limit());
+    let fingerprint = turn.keyed().map(|keyed| keyed.fingerprint);
     let claims = turn.into_claim().into_iter().collect();
     let stored = ingest.store(permit, vec![job], claims, ingest.time_left(arrived)).await?;
+    if let Some(known) = stored.known.first() {
+        // Another gateway on the same backend was faster.
+        let same = fingerprint == Some(known.job.fingerprint);
+        return if same { Ok(replay(ingest, policy, known.job)) } else { Err(Problem::key_mismatch()) };
+    }
     let queue = Arc::clone(&policy.tiers[tier].queue);
     Ok(Receipt { id, tier, queue, stored, limit, duplicate: false })
 }
@@ -122,7 +128,7 @@ fn replay(ingest: &Ingest, policy: &Policy, known: KnownJob) -> Receipt {
         id,
         tier,
         queue: Arc::clone(&policy.tiers[tier].queue),
-        stored: Stored { durability: ingest.gateway.queue.durability(), depth },
+        stored: Stored { durability: ingest.gateway.queue.durability(), depth, known: Vec::new() },
         limit: ingest.gateway.admission.allowance(tier),
         duplicate: true,
     }

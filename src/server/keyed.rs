@@ -115,10 +115,7 @@ impl Ingest {
             Ok(claim) => Ok(Turn::Ours(claim)),
             Err(Claimed::Before(known)) => Ok(Turn::Stored(known)),
             Err(Claimed::InProgress) => Err(Problem::key_in_progress()),
-            Err(Claimed::Mismatch) => {
-                let detail = "the idempotency key stands for a job with another content: use a new key";
-                Err(Problem::new(Code::IdempotencyMismatch, detail))
-            }
+            Err(Claimed::Mismatch) => Err(Problem::key_mismatch()),
         }
     }
 }

@@ -15,13 +15,19 @@ pub fn until_next_probe(tier: Tier, detail: &'static str) -> Problem {
     Problem::new(Code::BackendUnavailable, detail).of(tier).after(spread(PROBE, PROBE * 2))
 }
 
+/// The pause until a backend that is away has been tried again.
+pub fn until_tried(next_try: Duration) -> Duration {
+    let least = next_try.max(PROBE);
+    spread(least, least + PROBE)
+}
+
 /// The pause after a store that failed: the queue's next try, or the time until workers have made room.
 pub fn after_failed_store(error: &StoreError, drain: Rate, bounds: RetryAfterBounds) -> Duration {
     match error {
         StoreError::Unavailable { .. } => spread(PROBE, PROBE * 2),
         StoreError::Full { .. } => until_room(drain, bounds),
         StoreError::Overloaded => while_overloaded(),
-        StoreError::Closed | StoreError::Unknown => PROBE,
+        StoreError::Closed | StoreError::Unknown | StoreError::TooLarge { .. } => PROBE,
     }
 }
 

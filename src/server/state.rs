@@ -12,9 +12,9 @@ use crate::domain::job::Job;
 use crate::domain::tier::Tier;
 use crate::domain::time::Moment;
 use crate::domain::units::Cost;
-use crate::policy::{Policy, Requirement};
+use crate::policy::Policy;
+use crate::queue::Stored;
 use crate::queue::embedded::MAX_POLLS;
-use crate::queue::{Durability, Stored};
 use crate::runtime::admission::Permit;
 use crate::runtime::gateway::Gateway;
 use crate::runtime::held::Place;
@@ -83,10 +83,11 @@ impl Ingest {
         self.gateway.held.batches.enter().ok_or_else(|| Problem::beyond(Bound::Batches))
     }
 
-    /// Asks the gate for one job of a tier, if the queue keeps jobs as durably as the tier requires.
+    /// Asks the gate for one job of a tier, if the queue is there and keeps jobs as durably as the tier requires.
     pub(super) fn admit(&self, policy: &Policy, tier: Tier) -> Result<Permit, Problem> {
+        self.check_backend(tier)?;
         if let Some(required) = policy.tiers[tier].require
-            && !meets(self.gateway.queue.durability(), required)
+            && !self.gateway.queue.durability().meets(required)
         {
             return Err(pause::until_next_probe(
                 tier,
@@ -94,6 +95,12 @@ impl Ingest {
             ));
         }
         self.gateway.admission.admit(tier, Cost::ONE).map_err(|refusal| Problem::refusal(tier, &refusal))
+    }
+
+    /// Refuses jobs of a tier whose backend is away: nobody waits for a probe.
+    pub(super) fn check_backend(&self, tier: Tier) -> Result<(), Problem> {
+        let Some(outage) = self.gateway.queue.outage(tier) else { return Ok(()) };
+        Err(Problem::outage(tier, &outage))
     }
 
     /// Stores jobs for which there is a permit, under the keys that are claimed.
@@ -148,15 +155,5 @@ impl Ingest {
 
     fn deadline(&self, arrived: Moment) -> Instant {
         self.gateway.clock.instant(arrived.plus(self.limits.request_timeout))
-    }
-}
-
-/// A spooled job is on one disk, whatever the backend does with it later.
-const fn meets(durability: Durability, required: Requirement) -> bool {
-    match required {
-        Requirement::Disk => {
-            matches!(durability, Durability::Disk | Durability::Replicated | Durability::Spooled)
-        }
-        Requirement::Replicated => matches!(durability, Durability::Replicated),
     }
 }

@@ -83,6 +83,11 @@ impl<'a> Field<'a> {
         Some(Mapping { field: self.clone(), entries, known: Vec::new() })
     }
 
+    /// Whether it is written as a list.
+    pub const fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+
     /// The items of this list. A key without a value is an empty list.
     pub fn list(&self) -> Option<Vec<Field<'a>>> {
         match &self.node.value {

@@ -42,11 +42,7 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
 #[tokio::test]
 async fn a_key_whose_part_is_not_built_yet_is_refused() {
     let not_yet: &[Case] = &[
-        ("backend: §redis\n", NOT_YET),
         ("backend: §kafka\n", NOT_YET),
-        ("§redis: { url: \"redis://127.0.0.1:6379\" }\n", NOT_YET),
-        ("§spool: { path: data/spool.db }\n", NOT_YET),
-        ("share: { §mode: redis }\n", NOT_YET),
         ("auth: { §keys_file: keys.yaml }\n", NOT_YET),
         ("limits: { §client_rate: { per_second: 5, burst: 5 } }\n", NOT_YET),
         ("telemetry: { §otlp_endpoint: \"http://127.0.0.1:4317\" }\n", NOT_YET),

@@ -79,7 +79,7 @@ async fn store(queue: &dyn JobQueue, jobs: Vec<Job>) {
 }
 
 async fn reading(queue: &dyn JobQueue, tier: Tier) -> Reading {
-    queue.backlog().await.unwrap()[tier]
+    queue.backlog().await[tier].clone().unwrap()
 }
 
 fn assert_balanced(queue: &dyn JobQueue) {

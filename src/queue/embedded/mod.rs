@@ -335,10 +335,10 @@ impl JobQueue for EmbeddedQueue {
         self.shared.state().keys.index(self.shared.clock.wall())
     }
 
-    fn backlog(&self) -> BoxFuture<'_, Result<TierMap<Reading>, QueueError>> {
+    fn backlog(&self) -> BoxFuture<'_, TierMap<Result<Reading, QueueError>>> {
         let now = self.shared.now();
         let readings = self.shared.state().readings(now);
-        Box::pin(std::future::ready(Ok(readings)))
+        Box::pin(std::future::ready(readings.map(|_, reading| Ok(reading))))
     }
 
     fn totals(&self) -> TierMap<Totals> {

@@ -153,7 +153,8 @@ impl Writer {
             append.jobs.iter().filter_map(|job| job.keyed).for_each(|entry| state.keys.add(entry));
             let jobs = numbered(append.jobs, &mut tails[append.tier]);
             state.stored(append.tier, jobs, now);
-            answers.push((append.answer, Stored { durability, depth: state.depth(append.tier) }));
+            let depth = state.depth(append.tier);
+            answers.push((append.answer, Stored { durability, depth, known: Vec::new() }));
         }
         for (order, letters) in batch.orders.iter().zip(&done.letters) {
             self.publish_order(&mut state, order, letters, now);

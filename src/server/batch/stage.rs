@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use crate::domain::code::Code;
+use crate::domain::idempotency::Fingerprint;
 use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
@@ -236,6 +237,7 @@ impl<'a> Stage<'a> {
         self.stored = true;
         let limit = permit.limit();
         let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+        let fingerprints: Vec<_> = jobs.iter().map(|job| job.keyed.map(|keyed| keyed.fingerprint)).collect();
         let within = self.store_time();
         let stored = if within.is_zero() {
             Err(Problem::out_of_time().of(tier).unknown_outcome_if(keyed::are_unsure(&claims)))
@@ -243,11 +245,26 @@ impl<'a> Stage<'a> {
             self.ingest.store(permit, jobs, claims, within).await
         };
         match stored {
-            Ok(_) => {
+            Ok(stored) => {
                 self.tally.note_limit(tier, limit);
-                places.into_iter().zip(ids).for_each(|(place, id)| self.tally.settle_stored(place, id));
+                places.iter().zip(ids).for_each(|(place, id)| self.tally.settle_stored(*place, id));
+                for known in &stored.known {
+                    let place = places.get(known.index).copied();
+                    self.settle_known(place, known.job, fingerprints.get(known.index).copied().flatten());
+                }
             }
             Err(problem) => places.into_iter().for_each(|place| self.tally.settle_failed(place, &problem)),
+        }
+    }
+
+    /// Another gateway on the same backend stored a job under this one's key.
+    fn settle_known(&mut self, place: Option<usize>, known: KnownJob, fingerprint: Option<Fingerprint>) {
+        let Some(place) = place else { return };
+        if fingerprint == Some(known.fingerprint) {
+            self.ingest.gateway.metrics.duplicate(known.tier, 1);
+            self.tally.settle_duplicate(place, known.id);
+        } else {
+            self.tally.settle_failed(place, &Problem::key_mismatch());
         }
     }
 

@@ -72,6 +72,13 @@ impl Tally {
         }
     }
 
+    /// An admitted item was stored by an earlier request, as storing it told.
+    pub fn settle_duplicate(&mut self, place: usize, id: JobId) {
+        if let Some(item) = self.items.get_mut(place) {
+            *item = Item::Duplicate(id);
+        }
+    }
+
     /// An admitted item is not stored, or may not be.
     pub fn settle_failed(&mut self, place: usize, problem: &Problem) {
         if let Some(item) = self.items.get_mut(place) {

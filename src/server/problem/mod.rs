@@ -18,6 +18,7 @@ use crate::domain::bound::Bound;
 use crate::domain::code::{Code, Outcome};
 use crate::domain::tier::Tier;
 use crate::policy::classify::WishError;
+use crate::queue::Outage;
 use crate::queue::error::{QueueError, StoreError};
 use crate::server::body::BodyError;
 use crate::server::body::coding::CodingError;
@@ -169,6 +170,18 @@ impl Problem {
         }
     }
 
+    /// The queue's backend is away for this tier.
+    pub fn outage(tier: Tier, outage: &Outage) -> Problem {
+        let detail = format!("the queue's backend is away: {}", outage.detail);
+        Problem::new(Code::BackendUnavailable, detail).of(tier).after(pause::until_tried(outage.next_try))
+    }
+
+    /// The queue knows the job's idempotency key for a job of another content.
+    pub fn key_mismatch() -> Problem {
+        let detail = "the idempotency key stands for a job with another content: use a new key";
+        Problem::new(Code::IdempotencyMismatch, detail)
+    }
+
     /// The queue did not store jobs of this tier, whose allowance is `limit`; the client is asked to stay away
     /// for `pause`.
     pub fn store(tier: Tier, error: &StoreError, limit: RateLimit, pause: Duration) -> Problem {
@@ -180,6 +193,7 @@ impl Problem {
             StoreError::Full { .. } => {
                 Problem { limit: Some(limit), ..Problem::new(Code::QueueFull, detail).of(tier).after(pause) }
             }
+            StoreError::TooLarge { .. } => Problem::new(Code::TooLarge, detail).of(tier),
             StoreError::Overloaded => Problem::beyond(Bound::Store).of(tier).after(pause),
             StoreError::Closed => Problem::draining().of(tier),
             StoreError::Unknown => {

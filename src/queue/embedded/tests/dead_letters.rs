@@ -39,7 +39,7 @@ async fn the_last_attempt_makes_a_dead_letter_that_knows_its_history() {
     assert_eq!(summary.death.died_at, start.plus(Duration::from_secs(20)));
     let letter = queue.dead_letter(job.id).await.unwrap().unwrap();
     assert_eq!((letter.job, &letter.death), (job, &summary.death));
-    let reading = queue.backlog().await.unwrap()[Tier::P1];
+    let reading = queue.backlog().await[Tier::P1].clone().unwrap();
     assert_eq!((reading.backlog.depth(), reading.flows.dead), (0, 1));
     assert_balanced(&queue);
 }
@@ -56,7 +56,7 @@ async fn a_replayed_job_lives_again_and_its_second_death_remembers_the_first() {
         queue.replay(vec![job.id, job.id]).await.unwrap(),
         [ReplayResult::Replayed, ReplayResult::Unknown]
     );
-    let reading = queue.backlog().await.unwrap()[Tier::P1];
+    let reading = queue.backlog().await[Tier::P1].clone().unwrap();
     assert_eq!((reading.backlog.waiting, reading.flows.replayed, reading.flows.stored), (1, 1, 1));
     assert_eq!(queue.totals()[Tier::P1].dead, 0);
     assert_balanced(&queue);

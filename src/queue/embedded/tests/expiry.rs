@@ -7,7 +7,7 @@ fn expiring(rig: &Rig, payload: &str, after: Duration) -> Job {
 }
 
 async fn assert_all_expired(queue: &EmbeddedQueue, expired: u64) {
-    let reading = queue.backlog().await.unwrap()[Tier::P0];
+    let reading = queue.backlog().await[Tier::P0].clone().unwrap();
     assert_eq!((reading.backlog.depth(), reading.flows.expired), (0, expired));
     assert_eq!(queue.totals()[Tier::P0].expired, expired);
     assert_balanced(queue);

@@ -61,7 +61,7 @@ async fn a_delay_replaces_the_backoff_and_the_backoff_doubles() {
     nack(&queue, &first, Nack { delay: Some(Duration::from_secs(5)), ..Nack::default() }).await;
     rig.hand.advance(Duration::from_millis(4999));
     assert!(lease_one(&queue).await.is_none());
-    assert_eq!(queue.backlog().await.unwrap()[Tier::P0].backlog.waiting, 1, "a delayed job counts");
+    assert_eq!(queue.backlog().await[Tier::P0].clone().unwrap().backlog.waiting, 1, "a delayed job counts");
     rig.hand.advance(Duration::from_millis(1));
     let second = lease_one(&queue).await.unwrap();
     nack(&queue, &second, Nack::default()).await;

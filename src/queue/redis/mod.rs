@@ -1,0 +1,3 @@
+//! Redis: accepted jobs in streams or lists of a Redis that workers read themselves.
+
+pub mod settings;
