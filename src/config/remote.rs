@@ -52,10 +52,15 @@ pub(super) fn share(field: &Field<'_>, backend: &RedisUrl, share: &mut ShareSett
     }
 }
 
+/// What is wrong is told without the text: it may hold a password.
 fn url(field: &Field<'_>) -> Option<RedisUrl> {
-    field.scalar("the address of a Redis server such as redis://127.0.0.1:6379", |text| {
-        RedisUrl::parse(text).ok()
-    })
+    match RedisUrl::parse(&field.text()?) {
+        Ok(url) => Some(url),
+        Err(error) => {
+            field.refuse(error.to_string());
+            None
+        }
+    }
 }
 
 /// One name, or a list of names.

@@ -36,6 +36,9 @@ pub trait JobQueue: Send + Sync + 'static {
     /// The backend's name as configuration and status say it.
     fn name(&self) -> &'static str;
 
+    /// How workers come by its jobs, as the end of a sentence.
+    fn workers_way_in(&self) -> &'static str;
+
     /// The durability that a receipt reaches now.
     fn durability(&self) -> Durability;
 

@@ -38,6 +38,10 @@ impl JobQueue for ScriptedQueue {
         "scripted"
     }
 
+    fn workers_way_in(&self) -> &'static str {
+        "workers wait for the script"
+    }
+
     fn durability(&self) -> Durability {
         Durability::Disk
     }

@@ -314,6 +314,10 @@ impl JobQueue for EmbeddedQueue {
         "embedded"
     }
 
+    fn workers_way_in(&self) -> &'static str {
+        "workers lease jobs with POST /v1/leases"
+    }
+
     fn durability(&self) -> Durability {
         self.shared.durability
     }

@@ -62,8 +62,15 @@ impl RedisUrl {
     /// It is none that the client understands.
     pub fn parse(text: &str) -> Result<RedisUrl, NotARedisUrl> {
         let known = text.starts_with("redis://") || text.starts_with("rediss://");
+        let url = RedisUrl(text.to_owned());
         let readable = deadpool_redis::redis::parse_redis_url(text).is_some();
-        if known && readable { Ok(RedisUrl(text.to_owned())) } else { Err(NotARedisUrl) }
+        if known && readable && url.has_host() { Ok(url) } else { Err(NotARedisUrl) }
+    }
+
+    fn has_host(&self) -> bool {
+        self.to_string()
+            .split_once("://")
+            .is_some_and(|(_, address)| !address.is_empty() && !address.starts_with([':', '/']))
     }
 
     /// The address with its credentials, for the client alone.

@@ -14,6 +14,7 @@ use tokio::select;
 
 use crate::domain::bound::Bound;
 use crate::domain::code::Code;
+use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken};
 use crate::queue::error::QueueError;
@@ -113,7 +114,8 @@ async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, byte
     let read = async {
         ingest.access.may_lease(&parts.headers)?;
         framing::check_plain(&parts)?;
-        let queue = ingest.gateway.leases.as_deref().ok_or_else(no_leases)?;
+        let queue =
+            ingest.gateway.leases.as_deref().ok_or_else(|| no_leases(ingest.gateway.queue.as_ref()))?;
         let declared = intake.declared().unwrap_or(0).min(LONGEST_BODY);
         let mut held = ingest.bodies.reserve(declared).map_err(|_| Problem::overloaded())?;
         held.yield_to_critical().map_err(|_| Problem::overloaded())?;
@@ -158,10 +160,13 @@ fn results(texts: Vec<String>, statuses: Result<Vec<LeaseStatus>, QueueError>) -
     Ok(reply::results(results))
 }
 
-fn no_leases() -> Problem {
-    let detail = "leases are lent from the embedded queue only: on this backend workers read the queue itself, \
-                  for example with `tidegate work`";
-    Problem::new(Code::NotFound, detail)
+/// On other backends workers read the queue themselves; it says how.
+fn no_leases(queue: &dyn JobQueue) -> Problem {
+    let way_in = queue.workers_way_in();
+    Problem::new(
+        Code::NotFound,
+        format!("leases are lent from the embedded queue only: on this backend {way_in}"),
+    )
 }
 
 /// Room for some thirty thousand leases.
