@@ -368,7 +368,7 @@ fn only_random_draws() {
     expect(one_dice, "src/server/mod.rs", "use rand::Rng;", 1);
     expect(one_dice, "src/server/mod.rs", "let id = Uuid::new_v4();", 1);
     expect(one_dice, "src/random.rs", "rand::random()", 0);
-    expect(one_dice, "src/app.rs", "TcpSocket::new_v4()", 0);
+    expect(one_dice, "src/app/mod.rs", "TcpSocket::new_v4()", 0);
 }
 
 #[test]

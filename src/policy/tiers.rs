@@ -169,12 +169,12 @@ fn on_stale(field: &Field<'_>) -> Option<OnStale> {
 }
 
 fn queue_name(field: &Field<'_>) -> Option<std::sync::Arc<str>> {
-    let expected = "a name of at most 200 letters, digits and : . _ -";
+    let expected = "a name of at most 200 letters, digits and : . _ - { }";
     field.scalar(expected, |text| {
         let fits = text.len() <= MAX_QUEUE_NAME
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'_' | b'-'));
+            && text.bytes().all(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'_' | b'-' | b'{' | b'}')
+            });
         fits.then(|| text.into())
     })
 }

@@ -56,6 +56,11 @@ pub trait JobQueue: Send + Sync + 'static {
     /// The index cannot be asked now.
     fn job_of_key(&self, key: Key) -> BoxFuture<'_, Result<Option<KnownJob>, QueueError>>;
 
+    /// Whether storing a job tells that another holds its key ([`Stored::known`]): then nobody need ask before.
+    fn tells_known_jobs(&self) -> bool {
+        false
+    }
+
     /// How many keys are known and how far back.
     fn key_index(&self) -> KeyIndex;
 

@@ -20,7 +20,18 @@ pub struct Claims(Arc<Mutex<HashMap<Key, Fingerprint>>>);
 pub struct Claim {
     claims: Claims,
     keyed: Keyed,
-    index_asked: bool,
+    index: Index,
+}
+
+/// What is known of a claimed key from the queue's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Index {
+    /// No job was stored under it.
+    Clear,
+    /// Not asked: storing tells.
+    Unasked,
+    /// It could not be asked.
+    Silent,
 }
 
 /// Why there is no claim.
@@ -44,7 +55,8 @@ impl Claims {
         queue.job_of_key(key).await.ok().map(|known| known.is_some())
     }
 
-    /// Claims a key. Where the index cannot be asked the claim is given all the same, and says so.
+    /// Claims a key. Where the index cannot be asked the claim is given all the same, and says so. Where storing tells of
+    /// known jobs it is not asked: whoever does not come to store asks with [`Claim::ask`].
     ///
     /// # Errors
     /// The key is taken: by whom.
@@ -52,22 +64,17 @@ impl Claims {
         // The claim comes before the question: a claim is given up only when the index knows its job, so nobody can
         // slip through between the two.
         let mut claim = self.take(keyed)?;
-        match queue.job_of_key(keyed.key).await {
-            Ok(None) => Ok(claim),
-            Ok(Some(known)) if known.fingerprint == keyed.fingerprint => Err(Claimed::Before(known)),
-            Ok(Some(_)) => Err(Claimed::Mismatch),
-            Err(_) => {
-                claim.index_asked = false;
-                Ok(claim)
-            }
+        if !queue.tells_known_jobs() {
+            claim.ask(queue).await?;
         }
+        Ok(claim)
     }
 
     fn take(&self, keyed: Keyed) -> Result<Claim, Claimed> {
         match self.lock().entry(keyed.key) {
             Entry::Vacant(free) => {
                 free.insert(keyed.fingerprint);
-                Ok(Claim { claims: self.clone(), keyed, index_asked: true })
+                Ok(Claim { claims: self.clone(), keyed, index: Index::Unasked })
             }
             Entry::Occupied(taken) if *taken.get() == keyed.fingerprint => Err(Claimed::InProgress),
             Entry::Occupied(_) => Err(Claimed::Mismatch),
@@ -86,8 +93,27 @@ impl Claim {
     }
 
     /// Whether it is known that no job was stored under the key before.
-    pub const fn index_asked(&self) -> bool {
-        self.index_asked
+    pub fn is_clear(&self) -> bool {
+        self.index == Index::Clear
+    }
+
+    /// Asks the queue's index, unless that was done.
+    ///
+    /// # Errors
+    /// A job is known by the key.
+    pub async fn ask(&mut self, queue: &dyn JobQueue) -> Result<(), Claimed> {
+        if self.index != Index::Unasked {
+            return Ok(());
+        }
+        self.index = match queue.job_of_key(self.keyed.key).await {
+            Ok(None) => Index::Clear,
+            Ok(Some(known)) if known.fingerprint == self.keyed.fingerprint => {
+                return Err(Claimed::Before(known));
+            }
+            Ok(Some(_)) => return Err(Claimed::Mismatch),
+            Err(_) => Index::Silent,
+        };
+        Ok(())
     }
 }
 
@@ -121,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn a_claim_says_whether_the_index_was_asked() {
         let (claims, queue) = (Claims::default(), ScriptedQueue::default());
-        assert!(!claims.claim(&queue, keyed(1, 1)).await.unwrap().index_asked());
+        assert!(!claims.claim(&queue, keyed(1, 1)).await.unwrap().is_clear());
         assert_eq!(claims.is_taken(&queue, Key([1; 16])).await, None);
     }
 }

@@ -24,18 +24,31 @@ pub async fn admit(
     form: Form,
     held: &mut Reservation<'_>,
 ) -> Result<Option<Permit>, Problem> {
-    let key = key_in_head(ingest, policy, head.headers, form).await?;
+    let mut key = key_in_head(ingest, policy, head.headers, form).await?;
     let verdict = verdict(policy, head, form);
     if key == KeyInHead::PayloadDecides {
-        // A wish that cannot be met is told after the key.
-        verdict.map_or(Ok(()), |verdict| yield_to_critical(verdict, held))?;
-        return Ok(None);
+        return leave_to_payload(verdict, held);
     }
     let admitted = verdict.map_err(|error| Problem::wish(&error)).and_then(|verdict| {
         yield_to_critical(verdict, held)?;
         ask_gate(ingest, policy, verdict)
     });
+    if let (Err(_), KeyInHead::StoreTells(unasked)) = (&admitted, key) {
+        key = ingest.look_up(unasked).await;
+        if key == KeyInHead::PayloadDecides {
+            return leave_to_payload(verdict, held);
+        }
+    }
     admitted.map_err(|problem| problem.unknown_outcome_if(key == KeyInHead::Unasked))
+}
+
+/// Whatever the gate would say, the job may be stored already. A wish that cannot be met is told after the key.
+fn leave_to_payload(
+    verdict: Result<HeadVerdict, WishError>,
+    held: &mut Reservation<'_>,
+) -> Result<Option<Permit>, Problem> {
+    verdict.map_or(Ok(()), |verdict| yield_to_critical(verdict, held))?;
+    Ok(None)
 }
 
 /// Asks the gate where the tier is decided, or where all tiers that are left refuse.

@@ -90,7 +90,15 @@ async fn accept(
         let permit = permit.map_or_else(|| ingest.admit(&policy, classified.tier), Ok)?;
         Ok((classified, permit))
     });
-    let (classified, permit) = admitted.map_err(|problem| turn.tell(problem))?;
+    let (classified, permit) = match admitted {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            return match ingest.ask_turn(turn).await? {
+                Turn::Stored(known) => Ok(replay(ingest, &policy, known)),
+                turn => Err(turn.tell(problem)),
+            };
+        }
+    };
     let job = draft.job(&policy, classified, payload, turn.keyed(), ingest.gateway.clock.wall());
     store(ingest, &policy, permit, job, turn, arrived).await
 }

@@ -31,6 +31,8 @@ pub enum KeyInHead {
     New,
     /// It may stand for a stored job, or the body has it: the payload decides, whatever the gate would say.
     PayloadDecides,
+    /// Storing tells: it need not be asked for before the gate refuses.
+    StoreTells(Key),
     /// The index cannot be asked.
     Unasked,
 }
@@ -88,11 +90,19 @@ impl Ingest {
             return Ok(KeyInHead::PayloadDecides);
         }
         let Some(key) = read_key(&text, &self.anonymous, Route::Jobs)? else { return Ok(KeyInHead::New) };
-        Ok(match self.gateway.claims.is_taken(&*self.gateway.queue, key).await {
+        if self.gateway.queue.tells_known_jobs() {
+            return Ok(KeyInHead::StoreTells(key));
+        }
+        Ok(self.look_up(key).await)
+    }
+
+    /// Asks what is known of a key.
+    pub(super) async fn look_up(&self, key: Key) -> KeyInHead {
+        match self.gateway.claims.is_taken(&*self.gateway.queue, key).await {
             Some(false) => KeyInHead::New,
             Some(true) => KeyInHead::PayloadDecides,
             None => KeyInHead::Unasked,
-        })
+        }
     }
 
     /// Claims the job's key, if it has one.
@@ -113,16 +123,34 @@ impl Ingest {
         let keyed = Keyed { key, fingerprint: fingerprint(draft, payload) };
         match self.gateway.claims.claim(&*self.gateway.queue, keyed).await {
             Ok(claim) => Ok(Turn::Ours(claim)),
-            Err(Claimed::Before(known)) => Ok(Turn::Stored(known)),
-            Err(Claimed::InProgress) => Err(Problem::key_in_progress()),
-            Err(Claimed::Mismatch) => Err(Problem::key_mismatch()),
+            Err(claimed) => told(claimed),
         }
+    }
+
+    /// The turn of a job that will not come to be stored: who has the key is asked now, if storing was to tell.
+    ///
+    /// # Errors
+    /// 422: the key stands for another job.
+    pub(super) async fn ask_turn(&self, turn: Turn) -> Result<Turn, Problem> {
+        let Turn::Ours(mut claim) = turn else { return Ok(turn) };
+        match claim.ask(&*self.gateway.queue).await {
+            Ok(()) => Ok(Turn::Ours(claim)),
+            Err(claimed) => told(claimed),
+        }
+    }
+}
+
+fn told(claimed: Claimed) -> Result<Turn, Problem> {
+    match claimed {
+        Claimed::Before(known) => Ok(Turn::Stored(known)),
+        Claimed::InProgress => Err(Problem::key_in_progress()),
+        Claimed::Mismatch => Err(Problem::key_mismatch()),
     }
 }
 
 /// Whether the index could not be asked for one of these claims: an earlier request may have stored its job.
 pub fn are_unsure(claims: &[Claim]) -> bool {
-    !claims.iter().all(Claim::index_asked)
+    !claims.iter().all(Claim::is_clear)
 }
 
 /// The job's key, if it has one.

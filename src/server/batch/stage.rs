@@ -147,7 +147,11 @@ impl<'a> Stage<'a> {
                     self.store(tier).await;
                 }
             }
-            Err(problem) => self.tally.failed(problem),
+            Err((problem, turn)) => match self.ingest.ask_turn(turn).await {
+                Ok(Turn::Stored(known)) => self.replay(known),
+                Ok(turn) => self.tally.failed(turn.tell(problem)),
+                Err(mismatch) => self.tally.failed(mismatch),
+            },
         }
         Ok(())
     }
@@ -210,13 +214,17 @@ impl<'a> Stage<'a> {
         self.tally.duplicate(known.id);
     }
 
-    fn admit(&mut self, payload: Bytes, own: Option<&Own>, turn: Turn) -> Result<Tier, Problem> {
+    /// Asks the gate; a job that it refuses gives its turn back.
+    fn admit(&mut self, payload: Bytes, own: Option<&Own>, turn: Turn) -> Result<Tier, (Problem, Turn)> {
         let (parts, draft) = self.head_of(own);
         let length = u64::try_from(payload.len()).ok();
         let head = draft::rule_head(parts, &draft.tenant, &self.policy, length);
         let admitted = draft::classify(&self.policy, &head, &payload)
             .and_then(|classified| Ok((self.ingest.admit(&self.policy, classified.tier)?, classified)));
-        let (permit, classified) = admitted.map_err(|problem| turn.tell(problem))?;
+        let (permit, classified) = match admitted {
+            Ok(admitted) => admitted,
+            Err(problem) => return Err((problem, turn)),
+        };
         let (tier, now) = (classified.tier, self.ingest.gateway.clock.wall());
         let job = draft.job(&self.policy, classified, payload, turn.keyed(), now);
         let group = &mut self.groups[tier];
