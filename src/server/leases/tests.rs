@@ -64,7 +64,7 @@ async fn a_long_poll_ends_when_the_gateway_drains_and_a_new_one_is_refused() {
 async fn without_an_embedded_queue_the_way_in_is_named() {
     let answer = Desk::failing(None).post("/v1/leases", &[], "{}").await;
     assert_eq!(answer.code(), (404, "not_found".to_owned()));
-    assert!(answer.json()["detail"].as_str().unwrap().contains("tidegate work"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("workers wait for the script"));
 }
 
 #[tokio::test]
