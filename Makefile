@@ -17,12 +17,12 @@ run: ## build for release and serve on the embedded queue (data under ./data; AR
 	exec target/release/tidegate serve $(ARGS)
 
 test: test-clients ## everything that must hold: format, unit tests, architecture, the programme from outside
-	@scripts/need cc cargo
+	@scripts/need cc cargo redis-server redis-cli
 	cargo fmt --check
 	cargo test --locked --doc --quiet
 	cargo test --locked --no-fail-fast --lib --bins --tests
 
-test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, schemathesis, GitHub's example payloads
+test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, redis-py, schemathesis, GitHub's example payloads
 
 lint: lint-code lint-dependencies ## format, clippy, dependencies (licences, bans, sources, advisories)
 
@@ -67,7 +67,7 @@ $(TOOLS)/bin/k6:
 
 # What the tests use of others, each pinned here; never part of the repository.
 NODE_CLIENTS := cloudevents@10.0.0 @octokit/webhooks-examples@7.6.1
-PYTHON_CLIENTS := cloudevents==2.2.0 schemathesis==4.32.5
+PYTHON_CLIENTS := cloudevents==2.2.0 redis==8.1.0 schemathesis==4.32.5
 
 $(TOOLS)/clients/node_modules/.installed: Makefile
 	@scripts/need node npm

@@ -1,7 +1,8 @@
-//! The embedded queue keeps the contract of every queue.
+//! Every backend keeps the contract of every queue.
 
 #[path = "../queue_contract/mod.rs"]
 mod contract;
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use tidegate::queue::embedded::EmbeddedQueue;
 use tidegate::queue::embedded::lease::{LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use tidegate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
 use tidegate::queue::keys::KeySettings;
+use tidegate::queue::redis::settings::Structure;
+
+use self::redis::RedisBackend;
 
 struct Embedded {
     folder: TempDir,
@@ -68,15 +72,40 @@ impl Backend for Embedded {
 }
 
 macro_rules! promises {
-    ($($promise:ident)*) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $promise() {
-            for durability in [EmbeddedDurability::Disk, EmbeddedDurability::Relaxed] {
-                let folder = tempfile::tempdir().unwrap();
-                contract::$promise(&Embedded { folder, durability }).await;
-            }
+    ($($promise:ident)*) => {
+        mod embedded {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    for durability in [EmbeddedDurability::Disk, EmbeddedDurability::Relaxed] {
+                        let folder = tempfile::tempdir().unwrap();
+                        contract::$promise(&Embedded { folder, durability }).await;
+                    }
+                }
+            )*
         }
-    )* };
+
+        mod redis_streams {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    contract::$promise(&RedisBackend::durable(Structure::Stream, &[]).await).await;
+                }
+            )*
+        }
+
+        mod redis_lists {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    contract::$promise(&RedisBackend::durable(Structure::List, &[]).await).await;
+                }
+            )*
+        }
+    };
 }
 
 promises! {

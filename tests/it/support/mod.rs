@@ -12,4 +12,7 @@ pub mod metrics;
 pub mod policy;
 pub mod poll;
 pub mod raw;
+pub mod redis;
+pub mod redis_worker;
+pub mod resp;
 pub mod tally;

@@ -1,0 +1,5 @@
+//! How a job is written into Redis and read back.
+
+pub mod element;
+mod members;
+pub mod stream;

@@ -1,0 +1,170 @@
+//! Whether Redis is there: an outage is declared at the first failure that concerns it, and ended by a probe that writes.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deadpool_redis::redis::{Cmd, Value};
+use deadpool_redis::{Connection, redis};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::domain::time::Moment;
+use crate::queue::Outage;
+use crate::queue::redis::failure::{Failure, first_refusal};
+use crate::queue::redis::settings::Structure;
+use crate::queue::redis::shared::Shared;
+use crate::random;
+
+/// Whether Redis is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It was not tried yet.
+    Starting,
+    /// It takes writes, since the probe of this number.
+    There(u64),
+    /// It is away.
+    Away,
+}
+
+/// An outage.
+#[derive(Clone, Debug)]
+pub(super) struct Away {
+    detail: Arc<str>,
+    since: Moment,
+    next_try: Moment,
+}
+
+impl Shared {
+    /// The outage, while there is one.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        let away = self.away();
+        let away = away.as_ref()?;
+        let next_try = away.next_try.since(self.clock.now());
+        Some(Outage { detail: Arc::clone(&away.detail), next_try })
+    }
+
+    /// Notes a failure: where it concerns the server, an outage begins and everybody who waits is refused.
+    pub(super) fn note(&self, failure: &Failure) {
+        if failure.ends_connection() {
+            self.connector.forget();
+        }
+        if failure.concerns_server() {
+            self.declare(failure.detail());
+        }
+    }
+
+    /// Waits until Redis is there; at once when it is.
+    pub(super) async fn until_there(&self) {
+        let mut presence = self.presence.subscribe();
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = presence.wait_for(|presence| matches!(presence, Presence::There(_))).await;
+    }
+
+    /// Probes Redis at the start and in every outage, until dropped.
+    pub(super) async fn keep_watch(&self) {
+        let mut probes = 0;
+        let mut pause = Duration::ZERO;
+        loop {
+            sleep(pause).await;
+            probes += 1;
+            match self.probe().await {
+                Ok(()) => {
+                    self.restore(probes);
+                    let mut presence = self.presence.subscribe();
+                    let _ = presence.wait_for(|presence| *presence == Presence::Away).await;
+                    pause = Duration::ZERO;
+                }
+                Err(failure) => {
+                    self.connector.forget();
+                    self.declare(failure.detail());
+                }
+            }
+            pause = self.plan((pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
+        }
+    }
+
+    fn declare(&self, detail: &str) {
+        let mut away = self.away();
+        let begins = match &mut *away {
+            Some(away) if *away.detail == *detail => return,
+            Some(away) => {
+                away.detail = detail.into();
+                false
+            }
+            None => {
+                let now = self.clock.now();
+                *away = Some(Away { detail: detail.into(), since: now, next_try: now.plus(FIRST_PAUSE) });
+                true
+            }
+        };
+        if begins {
+            warn!(detail, "Redis is away: its jobs are refused or spooled until it is back");
+        }
+        // Under the lock, so that an end that comes at once is not overtaken by the beginning.
+        for (_, line) in self.each_line() {
+            line.inbox.set_outage(Some(detail.into()));
+        }
+        self.presence.send_replace(Presence::Away);
+    }
+
+    fn restore(&self, probe: u64) {
+        let mut away = self.away();
+        if let Some(away) = away.take() {
+            info!(after = ?self.clock.now().since(away.since), "Redis is back");
+        }
+        for (_, line) in self.each_line() {
+            line.inbox.set_outage(None);
+        }
+        self.presence.send_replace(Presence::There(probe));
+    }
+
+    /// Tells clients of the next probe; jitter keeps the gateways of one Redis apart.
+    fn plan(&self, pause: Duration) -> Duration {
+        let share = random::number() % JITTER_STEPS;
+        let pause = pause + pause.mul_f64(share as f64 / JITTER_STEPS as f64 / 2.0);
+        if let Some(away) = &mut *self.away() {
+            away.next_try = self.clock.now().plus(pause);
+        }
+        pause
+    }
+
+    /// Whether Redis can be reached and takes writes: a write that changes nothing says so.
+    async fn probe(&self) -> Result<(), Failure> {
+        let mut connection = self.connector.pooled().await?;
+        match self.probe_command().query_async::<Value>(&mut *connection).await {
+            Ok(value) => match first_refusal(&[value]).map(Failure::Refused) {
+                Some(failure) if failure.concerns_server() => Err(failure),
+                _ => Ok(()),
+            },
+            Err(error) => {
+                let failure = Failure::of_command(&error);
+                if failure.ends_connection() {
+                    drop(Connection::take(connection));
+                }
+                // A user who may not touch the probe's key may still store jobs.
+                if failure.concerns_server() { Err(failure) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn probe_command(&self) -> Cmd {
+        let key = self.layout.probe();
+        match self.settings.structure {
+            Structure::Stream => {
+                redis::cmd("XADD").arg(key).arg("NOMKSTREAM").arg("*").arg("p").arg("").take()
+            }
+            Structure::List => redis::cmd("LPUSHX").arg(key).arg("").take(),
+        }
+    }
+
+    fn away(&self) -> MutexGuard<'_, Option<Away>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pause before the first probe of an outage.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Pauses double up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How finely pauses are spread over one to one and a half of themselves.
+const JITTER_STEPS: u64 = 1024;

@@ -1,0 +1,161 @@
+//! A real Redis behind the queue of the contract, in streams or in lists, with the simplest worker of each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_redis::redis::Value;
+use serde_json::json;
+use tidegate::clock::Clock;
+use tidegate::domain::tier::{Tier, TierMap};
+use tidegate::queue::JobQueue;
+use tidegate::queue::redis::RedisQueue;
+use tidegate::queue::redis::entry::element::{self, Element};
+use tidegate::queue::redis::entry::stream;
+use tidegate::queue::redis::settings::{RedisSettings, RedisUrl, Structure};
+use tokio::sync::Mutex;
+
+use super::contract::{Backend, Taken};
+use crate::support::redis::Redis;
+use crate::support::resp::{Reply, Resp};
+
+/// A Redis server with the structure that its queues have.
+pub struct RedisBackend {
+    pub server: Redis,
+    pub structure: Structure,
+}
+
+/// A queue with its worker.
+pub struct Opened {
+    pub queue: Arc<RedisQueue>,
+    structure: Structure,
+    line: Mutex<Worker>,
+}
+
+struct Worker {
+    line: Resp,
+    /// What the worker has in its hands, as Redis knows it.
+    held: HashMap<u128, Vec<u8>>,
+}
+
+impl RedisBackend {
+    /// A Redis with these options that has every job on disk before it answers.
+    pub async fn durable(structure: Structure, options: &[(&str, &str)]) -> RedisBackend {
+        RedisBackend { server: Redis::durable(options).await, structure }
+    }
+
+    /// How the queue is told of it.
+    pub fn settings(&self) -> RedisSettings {
+        RedisSettings {
+            url: RedisUrl::parse(&self.server.url()).unwrap(),
+            structure: self.structure,
+            ..RedisSettings::default()
+        }
+    }
+
+    /// Opens the queue with other settings than the usual.
+    pub async fn open_with(&self, settings: &RedisSettings) -> Opened {
+        let queue =
+            Arc::new(RedisQueue::open(settings, &TierMap::from_fn(queue_of), Clock::start()).unwrap());
+        queue.reached().await.unwrap();
+        let worker = Worker { line: self.server.connect().await.unwrap(), held: HashMap::new() };
+        Opened { queue, structure: self.structure, line: Mutex::new(worker) }
+    }
+}
+
+/// The name of a tier's queue.
+pub fn queue_of(tier: Tier) -> String {
+    format!("jobs:{tier}")
+}
+
+impl Backend for RedisBackend {
+    type Queue = Opened;
+
+    async fn open(&self) -> Opened {
+        self.open_with(&self.settings()).await
+    }
+
+    fn queue(opened: &Opened) -> Arc<dyn JobQueue> {
+        Arc::clone(&opened.queue) as Arc<dyn JobQueue>
+    }
+
+    async fn take(opened: &Opened, tier: Tier, max: usize) -> Vec<Taken> {
+        let Worker { line, held } = &mut *opened.line.lock().await;
+        let (queue, count) = (queue_of(tier), max.to_string());
+        match opened.structure {
+            Structure::Stream => {
+                let group = ["XREADGROUP", "GROUP", "workers", "w", "COUNT", &count, "BLOCK", "10000"];
+                let reply = line.ask(&[&group[..], &["STREAMS", &queue, ">"]].concat()).await.unwrap();
+                let streams = reply.items();
+                let entries = streams.first().map_or(&[][..], |stream| stream.items()[1].items());
+                entries.iter().map(|entry| of_entry(entry, held)).collect()
+            }
+            Structure::List => {
+                let processing = format!("{queue}:processing:w");
+                line.ask(&["SADD", &format!("{queue}:workers"), "w"]).await.unwrap();
+                let first = ["BLMOVE", &queue, &processing, "RIGHT", "LEFT", "10"];
+                let mut elements = vec![line.ask(&first).await.unwrap()];
+                let next = ["LMOVE", &queue, &processing, "RIGHT", "LEFT"];
+                elements.extend(line.pipeline(&vec![&next[..]; max - 1]).await.unwrap());
+                elements.retain(|element| *element != Reply::Nil);
+                elements.iter().map(|element| of_element(element, held)).collect()
+            }
+        }
+    }
+
+    async fn finish(opened: &Opened, taken: Taken) {
+        let Worker { line, held } = &mut *opened.line.lock().await;
+        let own = held.remove(&taken.handle).unwrap();
+        finish(line, opened.structure, taken.job.tier, &own).await;
+    }
+
+    async fn give_up(opened: &Opened, taken: Taken, reason: &str) {
+        let Worker { line, held } = &mut *opened.line.lock().await;
+        let own = held.remove(&taken.handle).unwrap();
+        let job = &taken.job;
+        let died_at = Clock::start().wall();
+        let tries = element::Tries { attempt: taken.attempt, ..element::Tries::NONE };
+        let mut letter: serde_json::Value = serde_json::from_slice(&element::encode(job, tries)).unwrap();
+        let death = json!({
+            "attempts": taken.attempt,
+            "reason": reason,
+            "first_failed_at": died_at.to_string(),
+            "died_at": died_at.to_string(),
+        });
+        letter.as_object_mut().unwrap().extend(death.as_object().unwrap().clone());
+        let (id, letter) = (job.id.to_string(), letter.to_string());
+        line.ask(&["HSET", "jobs:dead_letter", &id, &letter]).await.unwrap();
+        let dead = format!("jobs:dead_letter:{}", job.tier);
+        line.ask(&["ZADD", &dead, &died_at.millis().to_string(), &id]).await.unwrap();
+        finish(line, opened.structure, job.tier, &own).await;
+    }
+}
+
+async fn finish(line: &mut Resp, structure: Structure, tier: Tier, own: &[u8]) {
+    let (queue, processing) = (queue_of(tier), format!("{}:processing:w", queue_of(tier)));
+    let command: Vec<&[u8]> = match structure {
+        Structure::Stream => vec![b"XACK", queue.as_bytes(), b"workers", own],
+        Structure::List => vec![b"LREM", processing.as_bytes(), b"-1", own],
+    };
+    assert_eq!(line.ask(&command).await.unwrap(), Reply::Integer(1));
+}
+
+fn of_entry(entry: &Reply, held: &mut HashMap<u128, Vec<u8>>) -> Taken {
+    let [id, fields] = entry.items() else { panic!("no entry: {entry:?}") };
+    let fields: Vec<Value> =
+        fields.items().iter().map(|field| Value::BulkString(field.bytes().to_vec())).collect();
+    taken(stream::read(&fields).unwrap(), id.bytes(), held)
+}
+
+fn of_element(element: &Reply, held: &mut HashMap<u128, Vec<u8>>) -> Taken {
+    taken(element::decode(element.bytes()).unwrap(), element.bytes(), held)
+}
+
+fn taken(Element { job, tries }: Element, own: &[u8], held: &mut HashMap<u128, Vec<u8>>) -> Taken {
+    let handle = u128::from_be_bytes(*job.id.as_bytes());
+    held.insert(handle, own.to_vec());
+    Taken { job, attempt: tries.attempt, handle }
+}
+
+/// Longer than anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
