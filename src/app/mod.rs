@@ -1,5 +1,7 @@
 //! Floor 7: wires the floors together: from settings and a policy to a gateway that runs until it is told to stop.
 
+mod backend;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::app::backend::Backend;
 use crate::clock::Clock;
-use crate::config::{AdminSettings, Backend, Settings};
+use crate::config::{AdminSettings, Settings};
 use crate::policy::Policy;
-use crate::queue::JobQueue;
-use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::embedded::settings::{OpenError, TierRules};
+use crate::queue::embedded::settings::OpenError;
+use crate::queue::redis::BadAddress;
 use crate::random;
 use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
@@ -47,9 +49,17 @@ pub enum StartError {
     /// The queue's file.
     #[error("the queue cannot be opened")]
     Queue(#[from] OpenError),
-    /// Redis.
-    #[error("Redis as a backend is not available yet")]
-    Redis,
+    /// The address of Redis.
+    #[error("redis.url cannot be used")]
+    Address(#[from] BadAddress),
+    /// The backend cannot be reached, and no tier could be taken without it.
+    #[error("the {backend} backend is away: {detail}")]
+    Away {
+        /// Which.
+        backend: &'static str,
+        /// What is wrong.
+        detail: Arc<str>,
+    },
     /// A listener.
     #[error("cannot listen on {address}")]
     Listen {
@@ -76,14 +86,11 @@ pub enum StartError {
 pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
     ask_for_files(&settings.limits);
-    if settings.backend == Backend::Redis {
-        return Err(StartError::Redis);
-    }
     let ingest = bind("ingest", settings.ingest.listen, None)?;
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
-    let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, TierRules::of(&policy), clock)?);
-    let gateway = gateway(&settings, policy, queue, clock)?;
+    let backend = backend::open(&settings, &policy, clock).await?;
+    let gateway = gateway(&settings, policy, backend, clock)?;
     let mut control = control_loop(&gateway);
     control.first_step(gateway.queue.as_ref()).await;
     let mut tasks = serve(&settings, &gateway, ingest, admin);
@@ -142,13 +149,12 @@ fn bind(
 fn gateway(
     settings: &Settings,
     policy: Policy,
-    queue: Arc<EmbeddedQueue>,
+    backend: Backend,
     clock: Clock,
 ) -> Result<Gateway, StartError> {
     let metrics = Arc::new(Metrics::new(settings.classic_metric_names)?);
     let regulator = Regulator::new(&policy.regulator, random::number(), clock.now());
-    let leases = Some(Arc::clone(&queue));
-    let queue: Arc<dyn JobQueue> = queue;
+    let Backend { queue, leases } = backend;
     Ok(Gateway {
         clock,
         admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
