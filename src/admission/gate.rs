@@ -42,6 +42,9 @@ pub struct Opening {
     pub expected: f64,
     /// Rate at which promised returns can be taken, in jobs per second.
     pub spare: f64,
+    /// This gate's part of what all replicas' gates let in together, above 0 and up to 1. Rate, burst and spare are of this
+    /// part already; limit, drain, capacity and expected are of all.
+    pub share: f64,
     /// Refuse everything: the signal is lost.
     pub shut: bool,
 }
@@ -59,7 +62,15 @@ pub struct TierGate {
     depth: u64,
     /// Jobs let in less those given back, since the gate was made.
     entered: u64,
-    throttled: bool,
+    /// Jobs asked for since the gate was made, whatever the answer.
+    asked: u64,
+    /// Of those, jobs that bucket or window refused.
+    held_back: u64,
+    /// Jobs that the other replicas are presumed to have let in since they were last heard of: in proportion to what this
+    /// gate did, by their shares. They are in the window's level, and count against the hard bound.
+    presumed: f64,
+    /// Jobs that all replicas let in while this gate lets one in.
+    weight: f64,
 }
 
 impl TierGate {
@@ -74,7 +85,10 @@ impl TierGate {
             promises: Promises::new(seed, now),
             depth: 0,
             entered: 0,
-            throttled: false,
+            asked: 0,
+            held_back: 0,
+            presumed: 0.0,
+            weight: 1.0,
         };
         gate.set(opening, now);
         gate
@@ -85,7 +99,10 @@ impl TierGate {
     pub fn decide(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
         match self.check(cost, yields, now) {
             Some(reason) => Decision::Refused(self.refuse(reason, cost, yields, now)),
-            None => Decision::Admitted(self.admit(cost)),
+            None => {
+                self.asked = self.asked.saturating_add(u64::from(cost.count()));
+                Decision::Admitted(self.admit(cost))
+            }
         }
     }
 
@@ -140,7 +157,10 @@ impl TierGate {
 
     /// The refusal for a reason found by [`check`](Self::check), with its place in the ledger.
     pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
-        self.throttled |= reason == Reason::Throttled;
+        self.asked = self.asked.saturating_add(u64::from(cost.count()));
+        if reason == Reason::Throttled {
+            self.held_back = self.held_back.saturating_add(u64::from(cost.count()));
+        }
         let not_before = self.not_before(reason, cost, yields);
         let retry_after = self.promises.promise(cost, not_before, self.settings.retry_after, now);
         let limit = RateLimit { quota: self.quota(), remaining: 0, reset: retry_after };
@@ -151,7 +171,8 @@ impl TierGate {
     pub fn give_back(&mut self, cost: Cost, now: Moment) {
         self.window.advance(now);
         self.bucket.refill(now);
-        self.window.give_back(cost);
+        self.window.rise(-self.weight * f64::from(cost.count()));
+        self.presumed = (self.presumed - (self.weight - 1.0) * f64::from(cost.count())).max(0.0);
         self.bucket.give_back(cost);
         self.entered = self.entered.saturating_sub(u64::from(cost.count()));
         self.set_depth(self.depth.saturating_sub(u64::from(cost.count())));
@@ -160,6 +181,7 @@ impl TierGate {
     /// Opens the gate anew; tokens, prediction, shed state and ledger go on.
     pub fn set(&mut self, opening: Opening, now: Moment) {
         self.opening = opening;
+        self.weight = 1.0 / opening.share.clamp(LEAST_SHARE, 1.0);
         self.bucket.set(opening.rate, opening.burst, now);
         self.window.set(opening.limit, opening.drain, now);
         self.promises.set_spare(opening.spare);
@@ -174,8 +196,17 @@ impl TierGate {
     /// Corrects the prediction by a new reading. `depth` is the depth read and all that it cannot have seen yet;
     /// `level` the same less what the model says was drained since.
     pub fn correct(&mut self, depth: u64, level: f64, now: Moment) {
-        self.window.correct(level, now);
+        self.window.correct(level + self.presumed, now);
         self.set_depth(depth);
+    }
+
+    /// Takes in what the other replicas told: `news` jobs more (or fewer) that they let in, and those that they are now
+    /// `presumed` to have let in beyond that.
+    pub fn hear(&mut self, news: i64, presumed: f64, now: Moment) {
+        self.window.advance(now);
+        self.window.rise(news as f64 + presumed - self.presumed);
+        self.presumed = presumed;
+        self.set_depth(self.depth.saturating_add_signed(news));
     }
 
     /// The predicted depth now, in jobs.
@@ -184,10 +215,10 @@ impl TierGate {
         self.window.level()
     }
 
-    /// Jobs that window and bound admit once `credit` more of them are drained, as of the last step.
+    /// Jobs that window and bound admit here once `credit` more of them are drained, as of the last step.
     pub fn room_with(&self, credit: f64) -> f64 {
-        let below_bound = self.settings.max_depth.saturating_sub(self.depth);
-        (self.window.room() + credit).max(0.0).min(below_bound as f64)
+        let below_bound = self.settings.max_depth.saturating_sub(self.presumed_depth());
+        (self.window.room() + credit).max(0.0).min(below_bound as f64) / self.weight
     }
 
     /// Jobs let in less those given back, since the gate was made.
@@ -215,9 +246,14 @@ impl TierGate {
         self.seconds_to_drain((self.depth.saturating_add(1).saturating_sub(self.settings.max_depth)) as f64)
     }
 
-    /// Whether bucket or window refused somebody since the last call: only then does the rate say what demand is.
-    pub fn take_throttled(&mut self) -> bool {
-        std::mem::take(&mut self.throttled)
+    /// Jobs asked for since the gate was made, whatever the answer.
+    pub const fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// Of those, jobs that bucket or window refused: only while they grow does the rate say what demand is.
+    pub const fn held_back(&self) -> u64 {
+        self.held_back
     }
 
     /// The reason for which this check refuses, as of the last [`check`](Self::check).
@@ -227,7 +263,9 @@ impl TierGate {
         let shed = Reason::Shed { unavailable: self.settings.shed.is_some_and(|shed| shed.unavailable) };
         let (fails, reason) = match check {
             Check::Signal => (self.opening.shut, Reason::SignalStale),
-            Check::Bound => (self.depth.saturating_add(jobs) > self.settings.max_depth, Reason::QueueFull),
+            Check::Bound => {
+                (self.presumed_depth().saturating_add(jobs) > self.settings.max_depth, Reason::QueueFull)
+            }
             Check::Shed => (self.shed.is_on(), shed),
             Check::Yields => (yields.is_some(), shed),
             Check::Window => (!self.window.fits(cost), Reason::Throttled),
@@ -242,10 +280,17 @@ impl TierGate {
         } else {
             self.bucket.take_what_is_there(cost);
         }
-        self.window.take(cost);
+        // The others have their shares of the same room and let in at the same time: what is taken here stands for all.
+        self.window.rise(self.weight * f64::from(cost.count()));
+        self.presumed += (self.weight - 1.0) * f64::from(cost.count());
         self.entered = self.entered.saturating_add(u64::from(cost.count()));
         self.set_depth(self.depth.saturating_add(u64::from(cost.count())));
         self.left()
+    }
+
+    /// The depth with those that the others are presumed to have let in.
+    fn presumed_depth(&self) -> u64 {
+        self.depth.saturating_add(self.presumed as u64)
     }
 
     fn set_depth(&mut self, depth: u64) {
@@ -282,7 +327,7 @@ impl TierGate {
         match reason {
             Reason::SignalStale => 0.0,
             Reason::QueueFull => {
-                let excess = self.depth.saturating_add(count).saturating_sub(self.settings.max_depth);
+                let excess = self.presumed_depth().saturating_add(count).saturating_sub(self.settings.max_depth);
                 self.seconds_to_drain(excess as f64)
             }
             Reason::Shed { .. } => {
@@ -306,6 +351,9 @@ impl TierGate {
 /// The time over which the RateLimit fields express the rate (`w=10`).
 const QUOTA_SECONDS: f64 = 10.0;
 
+/// No share is less than this: one job must not stand for more than a window holds.
+const LEAST_SHARE: f64 = 1e-3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,6 +376,7 @@ mod tests {
             capacity: 10.0,
             expected: 10.0,
             spare: 8.5,
+            share: 1.0,
             shut: false,
         }
     }

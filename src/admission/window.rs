@@ -46,14 +46,9 @@ impl Window {
         self.level + f64::from(cost.count()) <= self.limit
     }
 
-    /// Counts an admitted cost.
-    pub fn take(&mut self, cost: Cost) {
-        self.level += f64::from(cost.count());
-    }
-
-    /// Uncounts an admitted cost that was not stored.
-    pub fn give_back(&mut self, cost: Cost) {
-        self.level = (self.level - f64::from(cost.count())).max(0.0);
+    /// Counts jobs that were let in; below zero, those that were not stored after all.
+    pub fn rise(&mut self, jobs: f64) {
+        self.level = (self.level + jobs).max(0.0);
     }
 
     /// The predicted depth, in jobs.
@@ -91,7 +86,7 @@ mod tests {
             .filter(|_| {
                 let fits = window.fits(Cost::ONE);
                 if fits {
-                    window.take(Cost::ONE);
+                    window.rise(1.0);
                 }
                 fits
             })

@@ -72,6 +72,18 @@ impl Pid {
         self.carried = if carried.is_finite() { carried } else { 0.0 };
     }
 
+    /// What the integral has gathered, in jobs per second.
+    pub const fn integral(&self) -> f64 {
+        self.integral
+    }
+
+    /// Draws the integral towards another, in `elapsed` seconds: two that see the same error with slightly different eyes
+    /// would drift apart for ever.
+    pub fn draw_towards(&mut self, other: f64, elapsed: f64) {
+        let drawn = self.integral - (other - self.integral) * (-elapsed.max(0.0) / AGREE).exp_m1();
+        self.integral = if drawn.is_finite() { drawn } else { self.integral };
+    }
+
     /// The integral removes what proportional leaves near the target. Far from it, or while nobody is held back, it
     /// would only gather what it must unlearn.
     fn integrate(&mut self, error: f64, sight: Sight, ki: f64) {
@@ -84,6 +96,9 @@ impl Pid {
         self.integral = self.integral.max(-sight.integral_bound).min(sight.integral_bound);
     }
 }
+
+/// Seconds in which the integrals of replicas that steer the same queue agree.
+const AGREE: f64 = 2.0;
 
 /// Errors up to this share of the target are the integral's business.
 const NEAR: f64 = 0.1;

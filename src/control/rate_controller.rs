@@ -69,6 +69,16 @@ impl RateController {
         self.pid.carry(rate.jobs_per_second() - sum);
     }
 
+    /// What the integral has gathered, in jobs per second.
+    pub const fn integral(&self) -> f64 {
+        self.pid.integral()
+    }
+
+    /// Draws the integral towards that of others who steer the same queue, in `elapsed` seconds.
+    pub fn draw_towards(&mut self, integral: f64, elapsed: f64) {
+        self.pid.draw_towards(integral, elapsed);
+    }
+
     fn sum(&mut self, measured: Measured, settings: &ControllerSettings) -> (f64, Feedback) {
         let kp = proportional_gain(measured.usual_gap, settings);
         // An integral faster than that swings: the depth it works on is itself the integral of the rate.

@@ -6,6 +6,7 @@
 mod properties;
 pub mod report;
 pub mod settings;
+pub mod share;
 pub mod tier;
 
 use crate::admission::checks::Checks;
@@ -16,6 +17,7 @@ use crate::domain::time::Moment;
 use crate::domain::units::Cost;
 use crate::regulator::report::TickReport;
 use crate::regulator::settings::RegulatorSettings;
+use crate::regulator::share::part::{Intake, Part};
 use crate::regulator::tier::TierRegulator;
 
 /// The three tiers' gates and controllers.
@@ -77,6 +79,18 @@ impl Regulator {
     /// than the last is no news.
     pub fn tick(&mut self, readings: TierMap<Option<Reading>>, now: Moment) -> TierMap<TickReport> {
         readings.map(|tier, reading| self.tiers[tier].tick(reading, now))
+    }
+
+    /// What this replica tells the others who steer the same queue.
+    pub fn intake(&self) -> TierMap<Intake> {
+        TierMap::from_fn(|tier| self.tiers[tier].intake())
+    }
+
+    /// Takes in what the others told, before the step that acts on it.
+    pub fn hear(&mut self, parts: TierMap<Part>, now: Moment) {
+        for (tier, law) in self.tiers.iter_mut() {
+            law.hear(parts[tier], now);
+        }
     }
 
     /// Puts new settings in force; tokens, integral, ledger and shed state stay.

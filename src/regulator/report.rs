@@ -24,8 +24,10 @@ pub struct TickReport {
     pub drain: Rate,
     /// Drain of the last few progress events.
     pub recent_drain: Rate,
-    /// The admission rate set.
+    /// The admission rate set: this replica's share of that of all.
     pub rate: Rate,
+    /// This replica's share of what all let in: 1 where it is alone, 0 as long as it has none.
+    pub share: f64,
     /// The sum's parts, in jobs per second.
     pub terms: Terms,
     /// The bound that acted on the rate, if one did.

@@ -15,6 +15,7 @@ use crate::domain::time::Moment;
 use crate::domain::units::{Cost, Rate};
 use crate::regulator::report::{Clamp, Signal, Terms, TickReport};
 use crate::regulator::settings::{OnStale, TierSettings};
+use crate::regulator::share::part::{Intake, Part};
 
 /// The law of one tier: `decide` asks the gate, `tick` moves it.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub struct TierRegulator {
     begun: Moment,
     stepped: Moment,
     output: Output,
+    part: Part,
+    /// What the gate had refused at the last step.
+    held_back: u64,
 }
 
 /// The last reading and what the model needs of it.
@@ -58,7 +62,7 @@ impl TierRegulator {
         let mut rate = RateController::default();
         let target = target_depth(settings.target, None);
         let output = rate.update(measured(&drain, target, 0.0, 0.0, false), &controller, settings.rate);
-        let opening = law_opening(&settings, &controller, &drain, 0.0, output.rate);
+        let opening = law_opening(&settings, &controller, &drain, 0.0, output.rate, Part::WHOLE.share);
         TierRegulator {
             settings,
             controller,
@@ -71,6 +75,8 @@ impl TierRegulator {
             begun: now,
             stepped: now,
             output,
+            part: Part::WHOLE,
+            held_back: 0,
         }
     }
 
@@ -114,9 +120,27 @@ impl TierRegulator {
         self.gate.is_full().then(|| self.gate.seconds_until_below_bound())
     }
 
+    /// What this replica tells the others.
+    pub const fn intake(&self) -> Intake {
+        Intake {
+            entered: self.gate.entered(),
+            asked: self.gate.asked(),
+            held_back: self.gate.held_back(),
+            rate: self.output.rate.jobs_per_second(),
+            integral: self.rate.integral(),
+        }
+    }
+
+    /// Takes in what the others told, before the step that acts on it.
+    pub fn hear(&mut self, part: Part, now: Moment) {
+        let news = i128::from(part.others) - i128::from(self.part.others);
+        self.gate.hear(i64::try_from(news).unwrap_or(0), part.presumed, now);
+        self.part = part;
+    }
+
     /// One step of the law. A reading that is not newer than the last one is no news.
     pub fn tick(&mut self, reading: Option<Reading>, now: Moment) -> TickReport {
-        self.forecast.note(self.gate.entered(), now);
+        self.forecast.note(self.entered(), now);
         let last = self.sighting.map(|sighting| sighting.reading.taken);
         if let Some(reading) = reading.filter(|reading| last.is_none_or(|last| reading.taken > last)) {
             self.observe(reading, now);
@@ -144,9 +168,14 @@ impl TierRegulator {
         self.steer(0.0, now);
     }
 
+    /// Jobs let in less those given back, by all replicas as far as they told.
+    const fn entered(&self) -> u64 {
+        self.gate.entered().saturating_add(self.part.others)
+    }
+
     /// Takes a reading in: learns the drain and predicts the depth at this moment from that at the reading's.
     fn observe(&mut self, reading: Reading, now: Moment) {
-        let entered = i128::from(self.gate.entered());
+        let entered = i128::from(self.entered());
         let stored = i128::from(reading.flows.stored);
         let depth = i128::from(reading.backlog.depth());
         let progress = self.drain.observe(&reading);
@@ -180,15 +209,26 @@ impl TierRegulator {
         let depth = self.gate.level(now);
         let target = target_depth(self.settings.target, self.drain.capacity());
         let signal = self.signal(now);
-        let demand = self.gate.take_throttled();
+        let demand = self.part.held_back || self.gate.held_back() > self.held_back;
+        self.held_back = self.gate.held_back();
         // A lost signal teaches nothing: the feedback waits.
         if signal != Signal::Stale {
             let measured = measured(&self.drain, target, depth, elapsed, demand);
+            if let Some(integral) = self.part.integral {
+                self.rate.draw_towards(integral, elapsed);
+            }
             self.output = self.rate.update(measured, &self.controller, self.settings.rate);
         }
-        let opening = law_opening(&self.settings, &self.controller, &self.drain, depth, self.output.rate);
+        let opening = law_opening(
+            &self.settings,
+            &self.controller,
+            &self.drain,
+            depth,
+            self.output.rate,
+            self.part.share,
+        );
         let opening = match signal {
-            Signal::Stale => stale_opening(opening, &self.settings, &self.drain),
+            Signal::Stale => stale_opening(opening, &self.settings, &self.drain, self.part.share),
             _ if now.since(self.heard) > QUIET => Opening { drain: self.drain.sustained(), ..opening },
             _ => opening,
         };
@@ -198,7 +238,7 @@ impl TierRegulator {
 
     fn signal(&self, now: Moment) -> Signal {
         let taken = self.sighting.map_or(self.begun, |sighting| sighting.reading.taken);
-        let late = 2 * self.controller.interval;
+        let late = 2 * self.controller.interval + self.part.lateness;
         let age = now.since(taken);
         if age > late + MODEL_FOR {
             Signal::Stale
@@ -225,6 +265,7 @@ impl TierRegulator {
             drain: Rate::saturating(self.drain.rate()),
             recent_drain: Rate::saturating(self.drain.recent()),
             rate: opening.rate,
+            share: self.part.share.unwrap_or(0.0),
             terms: Terms {
                 feed_forward: self.output.feed_forward,
                 proportional: self.output.feedback.proportional,
@@ -248,13 +289,15 @@ fn measured(drain: &DrainEstimator, target: f64, depth: f64, elapsed: f64, deman
     Measured { drain: drain.rate(), target, depth, usual_gap: drain.usual_gap(), elapsed, demand }
 }
 
-/// The opening while the law acts, on the signal or on the model.
+/// The opening while the law acts, on the signal or on the model. `rate` is that of all replicas, `share` this one's part
+/// of it; without a share yet it lets in the least rate.
 fn law_opening(
     settings: &TierSettings,
     controller: &ControllerSettings,
     drain: &DrainEstimator,
     depth: f64,
     rate: Rate,
+    share: Option<f64>,
 ) -> Opening {
     let target = target_depth(settings.target, drain.capacity());
     let (rate, _) = bounded(rate, settings.rate);
@@ -262,39 +305,49 @@ fn law_opening(
     let capacity = drain.capacity().unwrap_or(0.0);
     let expected = if drain.is_proven() { capacity } else { capacity.max(target / FILL_SECONDS) };
     let expected = settings.rate.max.map_or(expected, |max| expected.min(max.jobs_per_second()));
-    let pace = rate.jobs_per_second();
+    let part = share.unwrap_or(1.0);
+    let pace = if share.is_none() { settings.rate.min } else { rate }.jobs_per_second();
     Opening {
-        rate,
+        rate: Rate::saturating(part * pace),
         // Credit beyond what is missing to the target would only carry the depth past it.
-        burst: (pace * settings.rate.burst.as_secs_f64())
-            .min(missing + pace * controller.interval.as_secs_f64()),
+        burst: part
+            * (pace * settings.rate.burst.as_secs_f64())
+                .min(missing + pace * controller.interval.as_secs_f64()),
         // A rate that the operators bounded is always paced.
-        paced_from: if settings.rate.max.is_none() { PACED_FROM * target } else { 0.0 },
+        paced_from: if settings.rate.max.is_none() && share.is_some() { PACED_FROM * target } else { 0.0 },
         limit: controller.window * target,
         drain: drain.modelled(),
         capacity,
         expected,
-        spare: SPARE_SHARE * expected,
+        spare: part * SPARE_SHARE * expected,
+        share: part,
         shut: false,
     }
 }
 
 /// The opening without a signal: what the policy says, from what was known last.
-fn stale_opening(law: Opening, settings: &TierSettings, drain: &DrainEstimator) -> Opening {
+fn stale_opening(
+    law: Opening,
+    settings: &TierSettings,
+    drain: &DrainEstimator,
+    share: Option<f64>,
+) -> Opening {
     let law = Opening { drain: drain.sustained(), ..law };
     let (hold, _) = bounded(Rate::saturating(drain.sustained()), settings.rate);
     let at = |rate: Rate| {
-        let burst = rate.jobs_per_second() * settings.rate.burst.as_secs_f64();
-        Opening { rate, burst, paced_from: 0.0, ..law }
+        let rate = if share.is_none() { settings.rate.min } else { rate };
+        let pace = law.share * rate.jobs_per_second();
+        let burst = pace * settings.rate.burst.as_secs_f64();
+        Opening { rate: Rate::saturating(pace), burst, paced_from: 0.0, ..law }
     };
     match settings.on_stale {
         OnStale::Hold => at(hold),
         OnStale::Floor => Opening { limit: f64::INFINITY, ..at(settings.rate.min) },
         OnStale::Shut => Opening { shut: true, ..at(settings.rate.min) },
         OnStale::Open => Opening {
-            paced_from: if settings.rate.max.is_none() { f64::INFINITY } else { 0.0 },
+            paced_from: if settings.rate.max.is_none() && share.is_some() { f64::INFINITY } else { 0.0 },
             limit: f64::INFINITY,
-            ..at(settings.rate.max.unwrap_or(law.rate))
+            ..at(settings.rate.max.unwrap_or(Rate::saturating(law.rate.jobs_per_second() / law.share)))
         },
     }
 }
