@@ -47,6 +47,8 @@ pub struct Opening {
     pub share: f64,
     /// Refuse everything: the signal is lost.
     pub shut: bool,
+    /// Refuse nothing: jobs go to the spool, which has a bound of its own. They are counted all the same.
+    pub spooling: bool,
 }
 
 /// The gate of one tier. [`decide`](Self::decide) takes from bucket and window together or from neither.
@@ -231,14 +233,14 @@ impl TierGate {
         self.depth
     }
 
-    /// Whether the tier is at its hard bound.
+    /// Whether the tier is at its hard bound; not while the spool bounds it.
     pub const fn is_full(&self) -> bool {
-        self.depth >= self.settings.max_depth
+        !self.opening.spooling && self.depth >= self.settings.max_depth
     }
 
-    /// Whether a threshold sheds the tier.
+    /// Whether a threshold sheds the tier; not while the spool bounds it.
     pub const fn is_shedding(&self) -> bool {
-        self.shed.is_on()
+        !self.opening.spooling && self.shed.is_on()
     }
 
     /// Seconds until the depth is expected below its bound; infinite where nothing drains.
@@ -271,7 +273,7 @@ impl TierGate {
             Check::Window => (!self.window.fits(cost), Reason::Throttled),
             Check::Rate => (self.is_pacing() && !self.bucket.holds(cost), Reason::Throttled),
         };
-        fails.then_some(reason)
+        (fails && !self.opening.spooling).then_some(reason)
     }
 
     fn admit(&mut self, cost: Cost) -> RateLimit {
@@ -300,10 +302,15 @@ impl TierGate {
 
     /// Whether the bucket is asked: well below the target the queue has room, and the window alone bounds.
     fn is_pacing(&self) -> bool {
-        self.window.level() >= self.opening.paced_from
+        !self.opening.spooling && self.window.level() >= self.opening.paced_from
     }
 
     fn left(&self) -> RateLimit {
+        if self.opening.spooling {
+            // What the spool still holds is counted in bytes; nothing else makes anybody wait.
+            let quota = self.quota();
+            return RateLimit { quota, remaining: quota.max(1), reset: Duration::ZERO };
+        }
         let paced = if self.is_pacing() { self.bucket.tokens().max(0.0) } else { f64::INFINITY };
         let remaining = self.room_with(0.0).min(paced) as u64;
         let reset =
@@ -327,7 +334,8 @@ impl TierGate {
         match reason {
             Reason::SignalStale => 0.0,
             Reason::QueueFull => {
-                let excess = self.presumed_depth().saturating_add(count).saturating_sub(self.settings.max_depth);
+                let excess =
+                    self.presumed_depth().saturating_add(count).saturating_sub(self.settings.max_depth);
                 self.seconds_to_drain(excess as f64)
             }
             Reason::Shed { .. } => {
@@ -378,6 +386,7 @@ mod tests {
             spare: 8.5,
             share: 1.0,
             shut: false,
+            spooling: false,
         }
     }
 
@@ -462,6 +471,22 @@ mod tests {
         assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Shed { unavailable: false });
         gate.correct(300, 300.0, NOW);
         assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Throttled);
+    }
+
+    #[test]
+    fn while_jobs_are_spooled_no_check_refuses_and_all_are_counted() {
+        let mut gate = gate(Opening { shut: true, spooling: true, ..opening() });
+        for _ in 0..100 {
+            assert!(limit(gate.decide(jobs(20), Some(1.0), NOW)).remaining > 0);
+        }
+        assert_eq!((gate.entered(), gate.depth()), (2_000, 2_000));
+        assert_eq!((gate.is_full(), gate.is_shedding()), (false, false));
+        gate.set(opening(), NOW);
+        assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::QueueFull);
+        gate.correct(300, 300.0, NOW);
+        assert_eq!(refusal(gate.decide(Cost::ONE, None, NOW)).reason, Reason::Throttled);
+        gate.correct(0, 0.0, NOW);
+        limit(gate.decide(jobs(10), None, NOW));
     }
 
     #[test]

@@ -172,6 +172,8 @@ pub struct Spool {
     pub tiers: TierSet,
     /// Jobs in it.
     pub depth: TierMap<u64>,
+    /// Jobs of it that were not forwarded, since the backend had another one under their idempotency key.
+    pub duplicates: TierMap<u64>,
 }
 
 /// The answer to an [`JobQueue::enqueue`], on its way. Dropping it does not unsend the jobs.

@@ -78,7 +78,17 @@ impl Regulator {
     /// One step of the control law. `None` is a reading that failed or has not come; one that was not taken later
     /// than the last is no news.
     pub fn tick(&mut self, readings: TierMap<Option<Reading>>, now: Moment) -> TierMap<TickReport> {
-        readings.map(|tier, reading| self.tiers[tier].tick(reading, now))
+        self.tick_beside_spool(readings, TierSet::EMPTY, now)
+    }
+
+    /// The same while the jobs of some tiers go to the spool: it bounds those, and the law counts them.
+    pub fn tick_beside_spool(
+        &mut self,
+        readings: TierMap<Option<Reading>>,
+        spooling: TierSet,
+        now: Moment,
+    ) -> TierMap<TickReport> {
+        readings.map(|tier, reading| self.tiers[tier].tick(reading, spooling.contains(tier), now))
     }
 
     /// What this replica tells the others who steer the same queue.
@@ -257,6 +267,42 @@ mod tests {
         assert_eq!(admitted(&mut regulator, Tier::P1, 100, at(11_300)), 1, "floor is rate.min");
         regulator.tick(depths(0, 0, 0, 11_400), at(11_400));
         assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(11_400))), None);
+    }
+
+    #[test]
+    fn a_tier_that_spools_is_bounded_by_nothing_here_until_a_reading_has_its_jobs() {
+        let mut regulator = regulator();
+        regulator.tick(depths(0, 0, 0, 0), at(0));
+        let bulk = TierSet::only(Tier::P2);
+        let spooling = regulator.tick_beside_spool(TierMap::default(), bulk, at(20_000));
+        assert_eq!(spooling.map(|_, report| report.spooling), (false, false, true).into());
+        assert_eq!(
+            admitted(&mut regulator, Tier::P2, 5_000, at(20_000)),
+            5_000,
+            "whatever bounds it otherwise"
+        );
+        assert_eq!(reason(regulator.decide(Tier::P0, jobs(1_100), at(20_000))), Some(Reason::Throttled));
+        let back = regulator.tick(TierMap::default(), at(20_100))[Tier::P2];
+        assert!(back.spooling && !back.full && !back.shedding, "no reading yet: {back:?}");
+        let mut readings = depths(0, 0, 0, 20_150);
+        readings[Tier::P2] = reading(4_900, 4_900, 20_150);
+        let law = regulator.tick(readings, at(20_200))[Tier::P2];
+        assert_eq!(
+            (law.predicted_depth, law.spooling, law.full),
+            (5_000.0, false, true),
+            "100 are in flight"
+        );
+        assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(20_200))), Some(Reason::QueueFull));
+    }
+
+    #[test]
+    fn others_do_not_yield_to_a_tier_that_spools() {
+        let mut regulator = regulator();
+        regulator.tick(depths(2_000, 0, 0, 1), at(1));
+        regulator.tick_beside_spool(depths(2_000, 0, 0, 2), TierSet::only(Tier::P0), at(2));
+        assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(2))), None);
+        regulator.tick(depths(2_000, 0, 0, 3), at(3));
+        assert!(reason(regulator.decide(Tier::P2, Cost::ONE, at(3))).is_some());
     }
 
     #[test]

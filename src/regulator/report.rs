@@ -38,6 +38,8 @@ pub struct TickReport {
     pub shedding: bool,
     /// Whether the tier is at its hard bound.
     pub full: bool,
+    /// Whether jobs go to the spool, which bounds them in place of the law.
+    pub spooling: bool,
 }
 
 /// The parts of the control law's sum, in jobs per second.

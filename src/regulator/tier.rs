@@ -35,6 +35,8 @@ pub struct TierRegulator {
     part: Part,
     /// What the gate had refused at the last step.
     held_back: u64,
+    /// Jobs go to the spool: it bounds them, not the law.
+    spooling: bool,
 }
 
 /// The last reading and what the model needs of it.
@@ -77,6 +79,7 @@ impl TierRegulator {
             output,
             part: Part::WHOLE,
             held_back: 0,
+            spooling: false,
         }
     }
 
@@ -138,11 +141,14 @@ impl TierRegulator {
         self.part = part;
     }
 
-    /// One step of the law. A reading that is not newer than the last one is no news.
-    pub fn tick(&mut self, reading: Option<Reading>, now: Moment) -> TickReport {
+    /// One step of the law. A reading that is not newer than the last one is no news. While jobs go to the spool nothing
+    /// is refused; the law takes over again with the first reading after that, which has those jobs in it.
+    pub fn tick(&mut self, reading: Option<Reading>, spooling: bool, now: Moment) -> TickReport {
         self.forecast.note(self.entered(), now);
         let last = self.sighting.map(|sighting| sighting.reading.taken);
-        if let Some(reading) = reading.filter(|reading| last.is_none_or(|last| reading.taken > last)) {
+        let news = reading.filter(|reading| last.is_none_or(|last| reading.taken > last));
+        self.spooling = spooling || (self.spooling && news.is_none());
+        if let Some(reading) = news {
             self.observe(reading, now);
             self.heard = self.heard.max(now);
         }
@@ -232,6 +238,7 @@ impl TierRegulator {
             _ if now.since(self.heard) > QUIET => Opening { drain: self.drain.sustained(), ..opening },
             _ => opening,
         };
+        let opening = Opening { spooling: self.spooling, ..opening };
         self.gate.set(opening, now);
         self.report(signal, target, opening, now)
     }
@@ -254,7 +261,7 @@ impl TierRegulator {
     fn report(&mut self, signal: Signal, target: f64, opening: Opening, now: Moment) -> TickReport {
         let depth = self.gate.level(now);
         let credit = opening.drain * self.controller.interval.as_secs_f64();
-        let window = if opening.shut { 0.0 } else { self.gate.room_with(credit) };
+        let window = if opening.shut && !opening.spooling { 0.0 } else { self.gate.room_with(credit) };
         TickReport {
             backlog: self.sighting.map(|sighting| sighting.reading.backlog).unwrap_or_default(),
             signal_age: self.sighting.map(|sighting| now.since(sighting.reading.taken)),
@@ -281,6 +288,7 @@ impl TierRegulator {
             window: window as u64,
             shedding: self.gate.is_shedding(),
             full: self.gate.is_full(),
+            spooling: self.spooling,
         }
     }
 }
@@ -322,6 +330,7 @@ fn law_opening(
         spare: part * SPARE_SHARE * expected,
         share: part,
         shut: false,
+        spooling: false,
     }
 }
 

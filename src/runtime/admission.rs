@@ -58,9 +58,9 @@ impl Admission {
         self.regulator().all_shut(tiers, self.0.clock.now())
     }
 
-    /// One step of the control law; returns what it saw and did.
-    pub fn tick(&self, readings: TierMap<Option<Reading>>) -> TierMap<TickReport> {
-        let reports = self.regulator().tick(readings, self.0.clock.now());
+    /// One step of the control law, while the jobs of some tiers go to the spool; returns what it saw and did.
+    pub fn tick(&self, readings: TierMap<Option<Reading>>, spooling: TierSet) -> TierMap<TickReport> {
+        let reports = self.regulator().tick_beside_spool(readings, spooling, self.0.clock.now());
         self.0.reports.send_replace(reports);
         reports
     }

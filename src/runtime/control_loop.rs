@@ -8,8 +8,8 @@ use tracing::{error, info, warn};
 
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap};
-use crate::queue::JobQueue;
 use crate::queue::error::QueueError;
+use crate::queue::{JobQueue, Spool};
 use crate::regulator::report::{Signal, TickReport};
 use crate::runtime::admission::Admission;
 use crate::telemetry::metrics::Metrics;
@@ -23,19 +23,21 @@ pub struct ControlLoop {
     last: TierMap<TickReport>,
     /// Whose last reading failed.
     failed: TierMap<bool>,
+    spool: Spool,
 }
 
 impl ControlLoop {
     /// A loop that steers this gate.
     pub fn new(admission: Admission, metrics: Arc<Metrics>, period: Duration) -> ControlLoop {
-        ControlLoop { admission, metrics, period, last: TierMap::default(), failed: TierMap::default() }
+        let (last, failed, spool) = (TierMap::default(), TierMap::default(), Spool::default());
+        ControlLoop { admission, metrics, period, last, failed, spool }
     }
 
     /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
     /// answer in time the rules for a lost signal hold.
     pub async fn first_step(&mut self, queue: &dyn JobQueue) {
         let answer = timeout(FIRST_READING, queue.backlog()).await.ok();
-        self.tick(answer);
+        self.tick(answer, queue.spool());
     }
 
     /// Runs until dropped. A reading that is late does not stop the steps: it is used when it comes, with the
@@ -52,7 +54,7 @@ impl ControlLoop {
             if answer.is_some() {
                 under_way = None;
             }
-            self.tick(answer);
+            self.tick(answer, queue.spool());
             latencies_kept += self.period;
             if latencies_kept >= LATENCY_PERIOD {
                 latencies_kept = Duration::ZERO;
@@ -61,16 +63,18 @@ impl ControlLoop {
         }
     }
 
-    fn tick(&mut self, answer: Option<TierMap<Result<Reading, QueueError>>>) {
+    fn tick(&mut self, answer: Option<TierMap<Result<Reading, QueueError>>>, spool: Spool) {
         let readings = match answer {
             Some(readings) => readings.map(|tier, reading| self.news(tier, reading)),
             None => TierMap::default(),
         };
-        let reports = self.admission.tick(readings);
+        let reports = self.admission.tick(readings, spool.tiers);
         for tier in Tier::ALL {
             log_changes(tier, &self.last[tier], &reports[tier]);
+            log_spool(tier, &self.spool, &spool);
         }
         self.last = reports;
+        self.spool = spool;
     }
 }
 
@@ -107,6 +111,19 @@ fn log_changes(tier: Tier, before: &TickReport, now: &TickReport) {
         (false, true) => warn!(%tier, depth, "the tier is at its hard bound"),
         (true, false) => info!(%tier, depth, "the tier is below its hard bound again"),
         _ => {}
+    }
+}
+
+/// One line when jobs begin to be spooled, one when they no longer are, one when the last of them has left the spool.
+fn log_spool(tier: Tier, before: &Spool, now: &Spool) {
+    let jobs = now.depth[tier];
+    match (before.tiers.contains(tier), now.tiers.contains(tier)) {
+        (false, true) => warn!(%tier, jobs, "the backend is away: jobs go to the spool"),
+        (true, false) => info!(%tier, jobs, "the backend is back: no more jobs go to the spool for its sake"),
+        _ => {}
+    }
+    if before.depth[tier] > 0 && jobs == 0 {
+        info!(%tier, "the spool is empty again");
     }
 }
 

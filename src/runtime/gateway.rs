@@ -50,10 +50,13 @@ impl Gateway {
     /// # Errors
     /// The encoder met a family it cannot write.
     pub fn scrape(&self) -> prometheus::Result<String> {
+        let spool = self.queue.spool();
         self.metrics.render(&Scrape {
             reports: self.admission.reports(),
             totals: self.queue.totals(),
             keys: self.queue.key_index(),
+            spooled: spool.depth,
+            spool_duplicates: spool.duplicates,
             policy: &self.policy.load(),
             held: self.held.now(),
         })

@@ -12,3 +12,4 @@ pub mod lifecycle;
 pub mod share;
 pub mod shutdown;
 pub mod signals;
+pub mod spool_drain;

@@ -146,7 +146,7 @@ impl Desk {
             let backlog = Backlog { waiting, ..Backlog::default() };
             Some(Reading { backlog, taken: self.gateway.clock.now(), ..Reading::default() })
         });
-        self.gateway.admission.tick(readings);
+        self.gateway.admission.tick(readings, TierSet::EMPTY);
     }
 
     /// Posts to the ingest listener.

@@ -55,6 +55,7 @@ families! {
     STORE_DURATION = "tidegate_store_duration_seconds" ["tier"] "From handing jobs to the queue to their durable storage.";
     RETRY_AFTER = "tidegate_retry_after_seconds" ["tier"] "Retry-After given with refusals.";
     SPOOL_DEPTH = "tidegate_spool_depth" ["tier"] "Jobs in the local spool that wait for the backend to return.";
+    SPOOL_DUPLICATES = "tidegate_spool_duplicates_total" ["tier"] "Spooled jobs not forwarded, since the backend had another one under their idempotency key.";
     LOST_UNREAD = "tidegate_lost_unread_total" ["tier"] "Jobs that the backend's retention deleted before any worker read them.";
     RETENTION_HEADROOM = "tidegate_retention_headroom_seconds" ["tier"] "Time until the backend's retention reaches the oldest waiting job; +Inf where nothing is deleted.";
     CONNECTIONS = "tidegate_connections" ["listener"] "Open connections; beyond tidegate_limit are those that are answered once and closed.";

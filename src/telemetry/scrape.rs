@@ -22,6 +22,10 @@ pub struct Scrape<'a> {
     pub totals: TierMap<Totals>,
     /// The idempotency keys.
     pub keys: KeyIndex,
+    /// Jobs in the spool.
+    pub spooled: TierMap<u64>,
+    /// Spooled jobs that were not forwarded, as duplicates.
+    pub spool_duplicates: TierMap<u64>,
     /// The policy in force.
     pub policy: &'a Policy,
     /// What is held for clients.
@@ -75,6 +79,7 @@ pub(super) struct Scraped {
     pressure: GaugeVec,
     target: GaugeVec,
     spool: GaugeVec,
+    spool_duplicates: IntCounterVec,
     lost_unread: IntCounterVec,
     headroom: GaugeVec,
     connections: GaugeVec,
@@ -119,6 +124,7 @@ impl Scraped {
             pressure: family::PRESSURE.gauges(registry)?,
             target: family::TARGET_DEPTH.gauges(registry)?,
             spool: family::SPOOL_DEPTH.gauges(registry)?,
+            spool_duplicates: family::SPOOL_DUPLICATES.counters(registry)?,
             lost_unread: family::LOST_UNREAD.counters(registry)?,
             headroom: family::RETENTION_HEADROOM.gauges(registry)?,
             connections: family::CONNECTIONS.gauges(registry)?,
@@ -137,7 +143,8 @@ impl Scraped {
         for tier in Tier::ALL {
             self.set_totals(tier, &scrape.totals[tier]);
             self.set_report(tier, &scrape.policy.tiers[tier].queue, &scrape.reports[tier]);
-            self.spool.with_label_values(&[tier.as_str()]).set(0.0);
+            self.spool.with_label_values(&[tier.as_str()]).set(number(scrape.spooled[tier]));
+            set_counter(&self.spool_duplicates, tier.as_str(), scrape.spool_duplicates[tier]);
             self.lost_unread.with_label_values(&[tier.as_str()]);
             self.headroom.with_label_values(&[tier.as_str()]).set(f64::INFINITY);
         }

@@ -26,6 +26,7 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -91,6 +92,7 @@ impl EmbeddedQueue {
             clock,
             durability,
             recovery::state(found, keys, rules, clock.wall()),
+            used_bytes,
             requests,
         ));
         let shared_by_reader = Arc::clone(&shared);
@@ -119,6 +121,16 @@ impl EmbeddedQueue {
         let mut state = self.shared.state();
         state.set_rules(rules);
         self.shared.stir(&mut state);
+    }
+
+    /// Bytes of the file that hold something, as of the last transaction.
+    pub fn used_bytes(&self) -> u64 {
+        self.shared.used_bytes.load(Relaxed)
+    }
+
+    /// The job that is known by this key.
+    pub fn known(&self, key: Key) -> Option<KnownJob> {
+        self.shared.state().keys.find(key, self.shared.clock.wall())
     }
 
     /// Takes up to `max` jobs, weighted-fair over the tiers asked for; waits up to `wait` for the first one.
@@ -331,8 +343,7 @@ impl JobQueue for EmbeddedQueue {
     }
 
     fn job_of_key(&self, key: Key) -> BoxFuture<'_, Result<Option<KnownJob>, QueueError>> {
-        let found = self.shared.state().keys.find(key, self.shared.clock.wall());
-        Box::pin(std::future::ready(Ok(found)))
+        Box::pin(std::future::ready(Ok(self.known(key))))
     }
 
     fn key_index(&self) -> KeyIndex {

@@ -1,5 +1,6 @@
 //! What the queue's callers, its writer and its reader share, and how they tell each other.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub inbox: Inbox,
     /// True once the file is closed.
     pub closed: watch::Sender<bool>,
+    /// Bytes that the file holds, as of the last transaction.
+    pub used_bytes: AtomicU64,
     state: Mutex<State>,
     requests: SyncSender<Request>,
 }
@@ -37,6 +40,7 @@ impl Shared {
         clock: Clock,
         durability: Durability,
         state: State,
+        used_bytes: u64,
         requests: SyncSender<Request>,
     ) -> Shared {
         let state = Mutex::new(state);
@@ -45,6 +49,7 @@ impl Shared {
             durability,
             inbox: Inbox::default(),
             closed: watch::Sender::new(false),
+            used_bytes: AtomicU64::new(used_bytes),
             state,
             requests,
         }

@@ -1,6 +1,7 @@
 //! The writer thread: one transaction after the other, critical appends first, answers after the commit.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -190,6 +191,7 @@ impl Writer {
         // A failure shows in the next transaction too, where it is handled.
         if let Ok(used) = store::used_bytes(&self.file.connection) {
             self.used_bytes = used;
+            self.shared.used_bytes.store(used, Relaxed);
         }
     }
 

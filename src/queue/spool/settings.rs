@@ -1,6 +1,11 @@
 //! What the spool must be told.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::{Ordering, RetryPolicy};
+use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
+use crate::queue::keys::KeySettings;
 
 /// Where jobs wait for a backend that is away, and how many bytes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,3 +21,28 @@ impl Default for SpoolSettings {
         SpoolSettings { path: PathBuf::from("data/spool.db"), max_bytes: 1 << 30 }
     }
 }
+
+impl SpoolSettings {
+    /// The file's settings, where idempotency keys are kept so. A receipt always waits for the disk: nothing else has
+    /// the job.
+    pub(super) fn file(&self, keys: KeySettings) -> EmbeddedSettings {
+        let most = usize::try_from(self.max_bytes / BYTES_PER_KEY).unwrap_or(usize::MAX);
+        EmbeddedSettings {
+            path: self.path.clone(),
+            durability: EmbeddedDurability::Disk,
+            max_bytes: self.max_bytes,
+            keys: KeySettings { most: keys.most.min(most.max(1)), ..keys },
+        }
+    }
+}
+
+/// The drain holds what it took until it is stored: nothing in the spool ever dies of failed attempts.
+pub(super) const RULES: TierRules = TierRules {
+    weight: 1,
+    retry: RetryPolicy { attempts: u32::MAX, backoff: Duration::ZERO, max_backoff: Duration::ZERO },
+    ordering: Ordering::Pass,
+};
+
+/// The file remembers keys beyond their jobs' stay. They take some 70 bytes each: with one in so many bytes of the spool,
+/// they never take more than a tenth of it.
+const BYTES_PER_KEY: u64 = 1024;

@@ -71,7 +71,10 @@ mod tests {
         curve.push(at(100), [10.0]);
         curve.push(at(200), [30.0]);
         curve.push(at(200), [99.0]);
-        assert_eq!([0, 100, 150, 200, 900].map(|millis| curve.at(at(millis))[0]), [10.0, 10.0, 20.0, 30.0, 30.0]);
+        assert_eq!(
+            [0, 100, 150, 200, 900].map(|millis| curve.at(at(millis))[0]),
+            [10.0, 10.0, 20.0, 30.0, 30.0]
+        );
     }
 
     #[test]

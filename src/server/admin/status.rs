@@ -87,6 +87,10 @@ struct TierStatus<'a> {
     clamp: Option<&'static str>,
     shedding: bool,
     full: bool,
+    /// Whether jobs go to the spool, since the backend is away.
+    spooling: bool,
+    /// Jobs in the spool.
+    spool_depth: u64,
     #[serde(flatten)]
     counts: Counts,
     jobs: Jobs,
@@ -119,9 +123,12 @@ impl<'a> Status<'a> {
         let gateway = &admin.gateway;
         let reports = gateway.admission.reports();
         let totals = gateway.queue.totals();
+        let spool = gateway.queue.spool();
         let tier = |tier: Tier| TierStatus {
             counts: gateway.metrics.counts(tier),
             latency_seconds: gateway.metrics.latency(tier),
+            spooling: spool.tiers.contains(tier),
+            spool_depth: spool.depth[tier],
             ..TierStatus::of(&policy.tiers[tier].queue, &reports[tier], &totals[tier])
         };
         Status {
@@ -167,6 +174,8 @@ impl<'a> TierStatus<'a> {
             clamp: clamp(report.clamp),
             shedding: report.shedding,
             full: report.full,
+            spooling: false,
+            spool_depth: 0,
             counts: Counts::default(),
             jobs: Jobs {
                 recovered: totals.recovered,

@@ -9,7 +9,9 @@ const DRAIN: f64 = 1_000.0;
 
 #[test]
 fn explore() {
-    for (name, chance, latency) in [("even", false, 4), ("chance", true, 4), ("late", false, 60), ("later", true, 250)] {
+    for (name, chance, latency) in
+        [("even", false, 4), ("chance", true, 4), ("late", false, 60), ("later", true, 250)]
+    {
         for replicas in [1, 2, 3, 8] {
             let mut fleet = Fleet::with(law(TARGET, None), DRAIN, replicas, 100.0 / replicas as f64);
             fleet.by_chance = chance;
@@ -22,7 +24,11 @@ fn explore() {
             let steady = fleet.measure(60.0);
             println!(
                 "{name} {replicas}: peak {:.3} onset {onset:.0} used {used:.3} steady {steady:.1} peak {:.3} {:?} depth {:.0} {:?}",
-                peak / 2000.0, fleet.peak / 2000.0, fleet.admitted(), fleet.depth, fleet.nodes[0].report.drain
+                peak / 2000.0,
+                fleet.peak / 2000.0,
+                fleet.admitted(),
+                fleet.depth,
+                fleet.nodes[0].report.drain
             );
         }
     }
