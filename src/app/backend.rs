@@ -1,16 +1,20 @@
-//! Opens the queue that the settings name: the embedded one, or Redis.
+//! Opens the queue that the settings name: the embedded one, or Redis with the spool for its outages before it.
 
 use std::sync::Arc;
+
+use tracing::warn;
 
 use crate::app::StartError;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::domain::tier::TierMap;
+use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::policy::Policy;
 use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::TierRules;
 use crate::queue::redis::RedisQueue;
+use crate::queue::spool::SpooledQueue;
+use crate::queue::spool::drain::Drain;
 
 /// The queue, and what only some have of it.
 pub(super) struct Backend {
@@ -18,23 +22,53 @@ pub(super) struct Backend {
     pub queue: Arc<dyn JobQueue>,
     /// Where workers lease through the gateway.
     pub leases: Option<Arc<EmbeddedQueue>>,
+    /// What empties the spool, where there is one.
+    pub drain: Option<Drain>,
 }
 
 /// Opens the queue.
 ///
 /// # Errors
-/// Its file cannot be opened, or its server is away.
+/// A file cannot be opened, or the server is away and no tier spools.
 pub(super) async fn open(settings: &Settings, policy: &Policy, clock: Clock) -> Result<Backend, StartError> {
     match settings.backend {
         config::Backend::Embedded => {
             let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, TierRules::of(policy), clock)?);
-            Ok(Backend { queue: queue.clone(), leases: Some(queue) })
+            Ok(Backend { queue: queue.clone(), leases: Some(queue), drain: None })
         }
         config::Backend::Redis => {
             let names = TierMap::from_fn(|tier| policy.tiers[tier].queue.to_string());
             let queue = RedisQueue::open(&settings.redis, &names, clock)?;
-            queue.reached().await.map_err(|detail| StartError::Away { backend: queue.name(), detail })?;
-            Ok(Backend { queue: Arc::new(queue), leases: None })
+            let reached = queue.reached().await;
+            behind_spool(Arc::new(queue), reached, settings, policy, clock)
         }
     }
+}
+
+/// The queue with the spool before it, where a tier spools or something is in the spool.
+fn behind_spool(
+    queue: Arc<dyn JobQueue>,
+    reached: Result<(), Arc<str>>,
+    settings: &Settings,
+    policy: &Policy,
+    clock: Clock,
+) -> Result<Backend, StartError> {
+    let spooling = Tier::ALL.into_iter().filter(|tier| policy.tiers[*tier].spool);
+    let tiers = spooling.fold(TierSet::EMPTY, TierSet::with);
+    match reached {
+        Err(detail) if tiers == TierSet::EMPTY => {
+            return Err(StartError::Away { backend: queue.name(), detail });
+        }
+        Err(detail) => {
+            warn!(backend = queue.name(), %detail, "the backend is away: only tiers that spool are taken")
+        }
+        Ok(()) => {}
+    }
+    if tiers == TierSet::EMPTY && !settings.spool.path.exists() {
+        return Ok(Backend { queue, leases: None, drain: None });
+    }
+    let keys = settings.redis.keys;
+    let (queue, drain) =
+        SpooledQueue::open(&settings.spool, keys, queue, tiers, clock).map_err(StartError::Spool)?;
+    Ok(Backend { queue: Arc::new(queue), leases: None, drain: Some(drain) })
 }

@@ -17,6 +17,8 @@ use crate::app::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{AdminSettings, Settings};
 use crate::policy::Policy;
+use crate::queue::JobQueue;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::OpenError;
 use crate::queue::redis::BadAddress;
 use crate::random;
@@ -32,6 +34,7 @@ use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::runtime::shutdown;
 use crate::runtime::signals::StopSignals;
+use crate::runtime::spool_drain::SpoolDrain;
 use crate::server::access::Access;
 use crate::server::admin::guard::Guard;
 use crate::server::admin::{Admin, admin_router, events};
@@ -49,6 +52,9 @@ pub enum StartError {
     /// The queue's file.
     #[error("the queue cannot be opened")]
     Queue(#[from] OpenError),
+    /// The spool's file.
+    #[error("the spool cannot be opened")]
+    Spool(#[source] OpenError),
     /// The address of Redis.
     #[error("redis.url cannot be used")]
     Address(#[from] BadAddress),
@@ -89,12 +95,16 @@ pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let ingest = bind("ingest", settings.ingest.listen, None)?;
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
-    let backend = backend::open(&settings, &policy, clock).await?;
-    let gateway = gateway(&settings, policy, backend, clock)?;
+    let Backend { queue, leases, drain } = backend::open(&settings, &policy, clock).await?;
+    let gateway = gateway(&settings, policy, queue, leases, clock)?;
     let mut control = control_loop(&gateway);
     control.first_step(gateway.queue.as_ref()).await;
     let mut tasks = serve(&settings, &gateway, ingest, admin);
     tasks.spawn(control.run(Arc::clone(&gateway.queue)));
+    if let Some(drain) = drain {
+        let policy = Arc::clone(&gateway.policy);
+        tasks.spawn(SpoolDrain::new(drain, gateway.admission.clone(), policy).run());
+    }
     gateway.lifecycle.advance(Phase::Running);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
@@ -149,12 +159,12 @@ fn bind(
 fn gateway(
     settings: &Settings,
     policy: Policy,
-    backend: Backend,
+    queue: Arc<dyn JobQueue>,
+    leases: Option<Arc<EmbeddedQueue>>,
     clock: Clock,
 ) -> Result<Gateway, StartError> {
     let metrics = Arc::new(Metrics::new(settings.classic_metric_names)?);
     let regulator = Regulator::new(&policy.regulator, random::number(), clock.now());
-    let Backend { queue, leases } = backend;
     Ok(Gateway {
         clock,
         admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
