@@ -49,7 +49,17 @@ impl Counts {
         self.totals.purged = self.totals.purged.saturating_add(letters);
         let gone = if letters < self.totals.dead { letters } else { self.totals.dead };
         self.totals.dead -= gone;
-        self.totals.waiting = self.totals.waiting.saturating_sub(letters - gone);
+        self.unseen(letters - gone);
+    }
+
+    /// Jobs that died and were purged since the last reading are among the others yet, as far as is known: among those
+    /// that workers held.
+    const fn unseen(&mut self, letters: u64) {
+        let held = if letters < self.totals.leased { letters } else { self.totals.leased };
+        self.totals.leased -= held;
+        let waited = if letters - held < self.totals.waiting { letters - held } else { self.totals.waiting };
+        self.totals.waiting -= waited;
+        self.totals.recovered = self.totals.recovered.saturating_add(letters - held - waited);
     }
 
     /// Notes a reading: what stood in the queue and among the dead letters after all that was noted so far. What is

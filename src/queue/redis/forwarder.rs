@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, Pipeline, RedisResult, Value};
+use deadpool_redis::redis::{Pipeline, RedisResult, Value};
 use tokio::select;
 use tokio::time::sleep;
 
@@ -79,7 +79,7 @@ impl Forwarder {
     pub(super) fn new(shared: Arc<Shared>, tier: Tier) -> Forwarder {
         Forwarder {
             writer: Writer::new(&shared.settings, &shared.layout, tier),
-            sight: Sight::new(&shared.layout, &shared.settings, tier, shared.clock),
+            sight: Sight::new(&shared.layout, &shared.settings, tier),
             in_flight: VecDeque::new(),
             unsettled: VecDeque::new(),
             retiring: false,
@@ -128,8 +128,7 @@ impl Forwarder {
     }
 
     /// Sends what waits over this connection, until it is cut or nothing is left of a closed inbox.
-    async fn serve(&mut self, mut connection: MultiplexedConnection) -> End {
-        self.learn_limits(&mut connection).await;
+    async fn serve(&mut self, connection: MultiplexedConnection) -> End {
         self.send(&connection, Work::default(), true).await;
         loop {
             match self.next().await {
@@ -185,8 +184,8 @@ impl Forwarder {
         if first || !work.readings.is_empty() {
             parts.push(self.reading(work.readings, &mut pipeline));
         }
-        for Group { jobs, bytes, answer } in work.groups {
-            let sent = Sent { count: jobs.len(), jobs, bytes, answer };
+        for Group { jobs, answer, .. } in work.groups {
+            let sent = Sent { count: jobs.len(), jobs, answer };
             parts.push(self.group(sent, &mut script_known, &mut pipeline));
         }
         if parts.iter().any(|part| matches!(part, Part::Group { .. }))
@@ -299,11 +298,13 @@ impl Forwarder {
             let count = values.pop();
             self.read_keys(count.as_ref(), oldest.as_ref());
         }
-        let reading =
-            self.sight.read(values, asked, answered).map(|Seen { backlog, taken, dead, .. }| {
-                let flows = self.line().counts().read(&backlog, dead);
-                Reading { backlog, flows, taken }
-            });
+        self.sight.note_blocking(self.line().blocking());
+        let reading = self.sight.read(values, asked, answered).map(|seen| {
+            let Seen { backlog, taken, dead, .. } = seen;
+            let flows = self.line().counts().read(&backlog, dead);
+            self.line().show(seen.groups);
+            Reading { backlog, flows, taken }
+        });
         self.shared.presence.send_modify(|_| {});
         for answer in waiting {
             let _ = answer.send(reading.clone());
@@ -357,17 +358,6 @@ impl Forwarder {
         self.unsettled.front().map_or(LONG, |unsettled| unsettled.until.since(now))
     }
 
-    /// Reads what Redis takes at most. A user who may not ask has the usual limit.
-    async fn learn_limits(&mut self, connection: &mut MultiplexedConnection) {
-        let question = redis::cmd("CONFIG").arg("GET").arg(LONGEST_VALUE).take();
-        if let Ok(answer) = question.query_async::<Vec<String>>(connection).await
-            && let [_, longest] = answer.as_slice()
-            && let Ok(longest) = longest.parse()
-        {
-            self.shared.set_longest(longest);
-        }
-    }
-
     fn line(&self) -> &Line {
         &self.shared.lines[self.tier]
     }
@@ -375,6 +365,3 @@ impl Forwarder {
 
 /// Nobody waits to be settled: the next look can wait as well.
 const LONG: Duration = Duration::from_secs(3600);
-
-/// The setting that bounds a value.
-const LONGEST_VALUE: &str = "proto-max-bulk-len";

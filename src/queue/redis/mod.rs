@@ -4,12 +4,15 @@
 //! readings of the [`backlog`] go in line with the jobs, so that what was stored and what stands there are of one instant.
 //! [`outage`] says whether Redis is there. `docs/REDIS.md` says what is promised.
 
-mod backlog;
+pub mod backlog;
 pub mod connect;
 mod counts;
+mod dead_letters;
+pub mod durability;
 pub mod entry;
 mod failure;
 mod forwarder;
+mod household;
 mod inbox;
 mod keys;
 pub mod layout;
@@ -17,6 +20,8 @@ mod outage;
 mod pipeline;
 pub mod settings;
 mod shared;
+mod upkeep;
+pub mod worker;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,13 +38,19 @@ use crate::domain::idempotency::{Key, KeyIndex};
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
+use crate::policy::Requirement;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::keys::KnownJob;
+use crate::queue::redis::backlog::GroupSeen;
 pub use crate::queue::redis::connect::BadAddress;
 use crate::queue::redis::connect::Connector;
+use crate::queue::redis::counts::Counts;
+use crate::queue::redis::dead_letters::{Acted, DeadLetters};
+use crate::queue::redis::durability::DurabilityWatch;
 use crate::queue::redis::failure::Failure;
 use crate::queue::redis::forwarder::Forwarder;
+use crate::queue::redis::household::Household;
 use crate::queue::redis::inbox::Group;
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::outage::Presence;
@@ -71,8 +82,8 @@ impl RedisQueue {
             forwarders.spawn(Forwarder::new(Arc::clone(&shared), tier).run());
         }
         let mut watch = JoinSet::new();
-        let watched = Arc::clone(&shared);
-        watch.spawn(async move { watched.keep_watch().await });
+        let (watched, household) = (Arc::clone(&shared), Household::new(settings, &shared.layout));
+        watch.spawn(async move { watched.keep_watch(household).await });
         Ok(RedisQueue { shared, forwarders: Mutex::new(forwarders), watch: Mutex::new(watch) })
     }
 
@@ -95,29 +106,54 @@ impl RedisQueue {
         }
     }
 
-    /// One command over a pooled connection. One whose answer is missing is thrown away.
-    async fn known_job(&self, key: Key) -> Result<Option<KnownJob>, QueueError> {
+    /// The groups of a tier's stream as of the last reading: how much each has before it.
+    pub fn groups(&self, tier: Tier) -> Vec<GroupSeen> {
+        self.shared.lines[tier].groups()
+    }
+
+    /// What to do so that Redis gives what a tier requires; `None` where it does, as far as is known.
+    pub fn fix(&self, required: Requirement) -> Option<String> {
+        let given = self.shared.given()?;
+        DurabilityWatch::new(&self.shared.settings).fix(&given, required)
+    }
+
+    fn letters(&self) -> DeadLetters<'_> {
+        DeadLetters { layout: &self.shared.layout, structure: self.shared.settings.structure }
+    }
+
+    /// A connection for questions about dead letters.
+    async fn connection(&self) -> Result<Connection, QueueError> {
         if let Some(outage) = self.shared.outage() {
             return Err(QueueError::Unavailable { detail: outage.detail.as_ref().to_owned() });
         }
-        let asked = async {
-            let mut connection = self.shared.connector.pooled().await?;
-            let key = self.shared.layout.key(key);
-            let answer = redis::cmd("GET").arg(key).query_async::<Option<Vec<u8>>>(&mut *connection).await;
-            answer.map_err(|error| {
-                let failure = Failure::of_command(&error);
-                if failure.ends_connection() {
-                    drop(Connection::take(connection));
-                }
-                failure
-            })
-        };
-        match asked.await {
+        self.shared.connector.pooled().await.map_err(|failure| {
+            self.shared.note(&failure);
+            failure.to_queue_error()
+        })
+    }
+
+    /// Notes what became of letters; what was done before an error ended it is done all the same.
+    fn acted<R>(&self, acted: Acted<R>, note: impl Fn(&mut Counts, u64)) -> Result<Vec<R>, QueueError> {
+        for (tier, letters) in acted.tiers.iter() {
+            note(&mut self.shared.lines[tier].counts(), *letters);
+        }
+        acted.error.map_or(Ok(acted.results), Err)
+    }
+
+    /// One command over a pooled connection. One whose answer is missing is thrown away.
+    async fn known_job(&self, key: Key) -> Result<Option<KnownJob>, QueueError> {
+        let mut connection = self.connection().await?;
+        let key = self.shared.layout.key(key);
+        match redis::cmd("GET").arg(key).query_async::<Option<Vec<u8>>>(&mut connection).await {
             Ok(None) => Ok(None),
             Ok(Some(value)) => keys::decode(&value).map(Some).ok_or_else(|| QueueError::Unavailable {
                 detail: "an idempotency key holds what it should not".to_owned(),
             }),
-            Err(failure) => {
+            Err(error) => {
+                let failure = Failure::of_command(&error);
+                if failure.ends_connection() {
+                    drop(Connection::take(connection));
+                }
                 self.shared.note(&failure);
                 Err(failure.to_queue_error())
             }
@@ -195,20 +231,40 @@ impl JobQueue for RedisQueue {
         Ok(())
     }
 
-    fn dead_letters(&self, _query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
+        Box::pin(async move {
+            let mut connection = self.connection().await?;
+            let page = self.letters().list(&query, &mut connection).await;
+            keep_if_sound(connection, page.is_ok());
+            page
+        })
     }
 
-    fn dead_letter(&self, _id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
+    fn dead_letter(&self, id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        Box::pin(async move {
+            let mut connection = self.connection().await?;
+            let letter = self.letters().show(id, &mut connection).await;
+            keep_if_sound(connection, letter.is_ok());
+            letter
+        })
     }
 
-    fn replay(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
+    fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
+        Box::pin(async move {
+            let mut connection = self.connection().await?;
+            let acted = self.letters().replay(&ids, &mut connection).await;
+            keep_if_sound(connection, acted.error.is_none());
+            self.acted(acted, Counts::replayed)
+        })
     }
 
-    fn purge(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
-        Box::pin(async { Err(QueueError::Closed) })
+    fn purge(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
+        Box::pin(async move {
+            let mut connection = self.connection().await?;
+            let acted = self.letters().purge(&ids, &mut connection).await;
+            keep_if_sound(connection, acted.error.is_none());
+            self.acted(acted, Counts::purged)
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -232,6 +288,13 @@ impl JobQueue for RedisQueue {
 impl fmt::Debug for RedisQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisQueue").field("server", &self.shared.settings.url).finish_non_exhaustive()
+    }
+}
+
+/// Throws a connection away over which something failed: an answer may still be on its way.
+fn keep_if_sound(connection: Connection, sound: bool) {
+    if !sound {
+        drop(Connection::take(connection));
     }
 }
 

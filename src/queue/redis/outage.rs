@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use deadpool_redis::redis::{Cmd, Value};
 use deadpool_redis::{Connection, redis};
+use tokio::select;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::domain::time::Moment;
 use crate::queue::Outage;
-use crate::queue::redis::failure::{Failure, first_refusal};
+use crate::queue::redis::failure::Failure;
+use crate::queue::redis::household::Household;
 use crate::queue::redis::settings::Structure;
 use crate::queue::redis::shared::Shared;
 use crate::random;
@@ -60,18 +62,17 @@ impl Shared {
         let _ = presence.wait_for(|presence| matches!(presence, Presence::There(_))).await;
     }
 
-    /// Probes Redis at the start and in every outage, until dropped.
-    pub(super) async fn keep_watch(&self) {
+    /// Probes Redis at the start and in every outage, and looks after it while it is there, until dropped.
+    pub(super) async fn keep_watch(&self, mut household: Household) {
         let mut probes = 0;
         let mut pause = Duration::ZERO;
         loop {
             sleep(pause).await;
             probes += 1;
-            match self.probe().await {
+            match self.probe(&mut household).await {
                 Ok(()) => {
                     self.restore(probes);
-                    let mut presence = self.presence.subscribe();
-                    let _ = presence.wait_for(|presence| *presence == Presence::Away).await;
+                    self.while_there(&mut household).await;
                     pause = Duration::ZERO;
                 }
                 Err(failure) => {
@@ -81,6 +82,30 @@ impl Shared {
             }
             pause = self.plan((pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
         }
+    }
+
+    /// Looks after Redis in regular steps, until an outage begins.
+    async fn while_there(&self, household: &mut Household) {
+        let mut presence = self.presence.subscribe();
+        loop {
+            select! {
+                // The sender lives in `self`, so the wait cannot fail.
+                _ = presence.wait_for(|presence| *presence == Presence::Away) => return,
+                () = sleep(STEP) => {}
+            }
+            if let Err(failure) = self.look_after(household).await {
+                self.note(&failure);
+            }
+        }
+    }
+
+    async fn look_after(&self, household: &mut Household) -> Result<(), Failure> {
+        let mut connection = self.connector.pooled().await?;
+        let kept = household.step(self, &mut connection).await;
+        if kept.as_ref().is_err_and(Failure::ends_connection) {
+            drop(Connection::take(connection));
+        }
+        kept
     }
 
     fn declare(&self, detail: &str) {
@@ -129,22 +154,24 @@ impl Shared {
     }
 
     /// Whether Redis can be reached and takes writes: a write that changes nothing says so.
-    async fn probe(&self) -> Result<(), Failure> {
+    async fn probe(&self, household: &mut Household) -> Result<(), Failure> {
         let mut connection = self.connector.pooled().await?;
-        match self.probe_command().query_async::<Value>(&mut *connection).await {
-            Ok(value) => match first_refusal(&[value]).map(Failure::Refused) {
-                Some(failure) if failure.concerns_server() => Err(failure),
-                _ => Ok(()),
-            },
-            Err(error) => {
-                let failure = Failure::of_command(&error);
-                if failure.ends_connection() {
-                    drop(Connection::take(connection));
-                }
-                // A user who may not touch the probe's key may still store jobs.
-                if failure.concerns_server() { Err(failure) } else { Ok(()) }
+        if let Err(error) = self.probe_command().query_async::<Value>(&mut connection).await {
+            let failure = Failure::of_command(&error);
+            if failure.ends_connection() {
+                drop(Connection::take(connection));
+                return Err(failure);
+            }
+            // A user who may not touch the probe's key may still store jobs.
+            if failure.concerns_server() {
+                return Err(failure);
             }
         }
+        let begun = household.begin(self, &mut connection).await;
+        if begun.as_ref().is_err_and(Failure::ends_connection) {
+            drop(Connection::take(connection));
+        }
+        begun
     }
 
     fn probe_command(&self) -> Cmd {
@@ -166,5 +193,7 @@ impl Shared {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Redis is looked after this often while it is there.
+const STEP: Duration = Duration::from_secs(1);
 /// How finely pauses are spread over one to one and a half of themselves.
 const JITTER_STEPS: u64 = 1024;

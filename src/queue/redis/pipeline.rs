@@ -33,8 +33,6 @@ pub(super) struct Sent {
     pub count: usize,
     /// The jobs themselves, where sending them again would not store them twice: each has an idempotency key.
     pub jobs: Vec<Job>,
-    /// Their bytes, about.
-    pub bytes: usize,
     /// Whom to tell.
     pub answer: StoringAnswer,
 }

@@ -10,8 +10,10 @@ use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::queue::Durability;
 use crate::queue::error::StoreError;
+use crate::queue::redis::backlog::GroupSeen;
 use crate::queue::redis::connect::Connector;
 use crate::queue::redis::counts::Counts;
+use crate::queue::redis::durability::Given;
 use crate::queue::redis::entry::element::{self, Tries};
 use crate::queue::redis::entry::stream;
 use crate::queue::redis::inbox::Inbox;
@@ -39,6 +41,7 @@ pub(super) struct Shared {
     pub presence: watch::Sender<Presence>,
     /// The outage, while there is one.
     pub away: Mutex<Option<Away>>,
+    given: Mutex<Option<Given>>,
     durability: AtomicU8,
     longest: AtomicUsize,
 }
@@ -49,9 +52,31 @@ pub(super) struct Line {
     /// What waits for its forwarder.
     pub inbox: Inbox,
     counts: Mutex<Counts>,
+    groups: Mutex<Vec<GroupSeen>>,
+    blocking: Mutex<Vec<Arc<str>>>,
 }
 
 impl Line {
+    /// The groups of the tier's stream, as of the last reading.
+    pub(super) fn groups(&self) -> Vec<GroupSeen> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the groups of a reading.
+    pub(super) fn show(&self, groups: Vec<GroupSeen>) {
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    }
+
+    /// The groups that keep the stream from being trimmed.
+    pub(super) fn blocking(&self) -> Vec<Arc<str>> {
+        self.blocking.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the groups that keep the stream from being trimmed.
+    pub(super) fn set_blocking(&self, groups: Vec<Arc<str>>) {
+        *self.blocking.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    }
+
     /// The tier's counts; never held across an await.
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,6 +99,7 @@ impl Shared {
             keys: Index::new(settings.keys),
             presence: watch::Sender::new(Presence::Starting),
             away: Mutex::new(None),
+            given: Mutex::new(None),
             durability: AtomicU8::new(0),
             longest: AtomicUsize::new(LONGEST_VALUE),
             settings,
@@ -90,18 +116,21 @@ impl Shared {
     }
 
     /// Notes what Redis gives now.
-    pub(super) fn set_durability(&self, durability: Durability) {
-        let number = match durability {
+    pub(super) fn set_given(&self, given: Given) {
+        let number = match given.durability {
             Durability::Memory | Durability::Spooled => 0,
             Durability::Disk => 1,
             Durability::Replicated => 2,
         };
         self.durability.store(number, Ordering::Release);
+        let longest = given.longest_value.and_then(|bytes| usize::try_from(bytes).ok());
+        self.longest.store(longest.unwrap_or(LONGEST_VALUE), Ordering::Release);
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
     }
 
-    /// Notes the longest value that Redis takes (`proto-max-bulk-len`).
-    pub(super) fn set_longest(&self, bytes: usize) {
-        self.longest.store(bytes.min(LONGEST_VALUE), Ordering::Release);
+    /// What Redis gave when it was last looked at.
+    pub(super) fn given(&self) -> Option<Given> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The bytes of all jobs, about, when Redis takes each of them.

@@ -17,7 +17,7 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::queue::dead_letter::{DeadLetter, Death};
-use crate::queue::redis::entry::members::Members;
+use crate::queue::redis::entry::members::{self, Members};
 
 /// A job read from Redis, with what its workers know of its attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,9 +107,18 @@ pub fn decode_dead(json: &[u8]) -> Result<DeadLetter, BrokenElement> {
 /// producers.
 pub fn came_in(json: &[u8]) -> Option<Timestamp> {
     let members = Members::read(json).ok()?;
-    let enqueued =
-        || Some(Timestamp::from_millis((members.seconds("_enqueued_at")? * 1000.0).round() as u64));
+    let enqueued = || members.seconds("_enqueued_at").map(at_seconds);
     members.time("accepted_at").ok().flatten().or_else(enqueued)
+}
+
+/// The time of a text that is `accepted_at` or `_enqueued_at` of an element.
+pub fn told_time(text: &str) -> Option<Timestamp> {
+    let seconds = || text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+    members::time(text).or_else(|| seconds().map(at_seconds))
+}
+
+fn at_seconds(seconds: f64) -> Timestamp {
+    Timestamp::from_millis((seconds * 1000.0).round() as u64)
 }
 
 /// The name under which Redis keeps a header that is carried to the worker: `ce-source` is `ce_source`, others are as

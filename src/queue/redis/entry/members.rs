@@ -131,7 +131,7 @@ impl Members {
 }
 
 /// The time of a text as the gateway writes times: RFC 3339, UTC, `Z`.
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).ok()?))
 }

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::str;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use deadpool_redis::redis::{RedisWrite, Value};
@@ -15,6 +14,7 @@ use deadpool_redis::redis::{RedisWrite, Value};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::queue::redis::entry::element::{Element, Tries, field_of_header, header_of_field};
+use crate::queue::redis::entry::members;
 
 /// An entry that is no job; says what is wrong, never what the entry holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,11 +149,8 @@ impl<'a> Fields<'a> {
 
     fn time(&self, name: &'static str) -> Result<Option<Timestamp>, BrokenEntry> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let since_epoch =
-            humantime::parse_rfc3339(text).ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let millis = since_epoch.and_then(|since| u64::try_from(since.as_millis()).ok());
         let wrong = BrokenEntry::Wrong { name, wanted: "a time of RFC 3339 that ends in Z" };
-        millis.map(|millis| Some(Timestamp::from_millis(millis))).ok_or(wrong)
+        members::time(text).map(Some).ok_or(wrong)
     }
 
     fn count(&self, name: &'static str) -> Result<Option<u32>, BrokenEntry> {
