@@ -78,7 +78,8 @@ impl Shared {
         if out.is_nothing() {
             return self.send(tier, jobs);
         }
-        let depth = self.lane(tier).backend_depth.unwrap_or(0) + self.spooled(tier);
+        let behind = self.lane(tier).backend_depth.unwrap_or(0);
+        let depth = behind.saturating_add(self.spooled(tier));
         if jobs.is_empty() {
             let stored = Stored { durability: Durability::Spooled, depth, known: Vec::new() };
             return Ok(self.answered_by(async move { Ok(out.told_in(stored)) }));

@@ -42,14 +42,8 @@ async fn jobs_past_their_expiry_are_dropped_and_counted_in_the_file_and_in_the_d
     bench.is(Mode::Here);
     bench.drain().await;
     assert_eq!(bench.backend.payloads(Tier::P1).await, ["never"]);
-    for _ in 0..1_000 {
-        if bench.queue.totals()[Tier::P1].expired == 2 {
-            break;
-        }
-        tokio::task::yield_now().await;
-        drop(bench.queue.0.file.known(Key([0; 16])));
-        bench.put("x", None).await;
-    }
+    // The file looks what has expired when it writes, as the clock moved by hand does not wake it.
+    bench.queue.0.file.dead_letter(job("x", None).id).await.unwrap();
     assert_eq!(bench.queue.totals()[Tier::P1].expired, 2);
     assert_eq!(bench.spooled(Tier::P1), 0);
 }

@@ -25,12 +25,13 @@ async fn behind_the_last_spooled_jobs_later_ones_wait_a_moment_and_go_straight()
     let mut bench = Bench::new();
     bench.is(Mode::Away);
     bench.put("k1", Some("k")).await;
+    bench.is(Mode::Refusing);
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Idle, "the last one is on its way");
     bench.is(Mode::Here);
-    bench.queue.0.lane(Tier::P1).begin_hold();
     let held = bench.queue.enqueue(Tier::P1, vec![job("k2", Some("k"))]).unwrap();
     assert_eq!(bench.spooled(Tier::P1), 1);
-    // As the drain itself would have begun it.
-    bench.drain.step(Tier::P1, u64::MAX).await;
+    bench.hand.advance(Duration::from_millis(100));
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Moved);
     assert_eq!(held.await.unwrap().durability, Durability::Memory);
     assert_eq!(bench.backend.payloads(Tier::P1).await, ["k1", "k2"]);
 }
@@ -48,10 +49,11 @@ async fn a_key_under_which_jobs_keep_coming_leaves_the_spool_all_the_same() {
         bench.drain.step(Tier::P1, u64::MAX).await;
         bench.hand.advance(Duration::from_millis(1));
     }
-    bench.drain().await;
     for storing in storing {
-        straight += usize::from(storing.await.unwrap().durability == Durability::Memory);
+        let stored = bench.answer(storing).await.unwrap();
+        straight += usize::from(stored.durability == Durability::Memory);
     }
+    bench.drain().await;
     assert!(straight > 100, "{straight} of 199 went straight");
     let expected: Vec<_> = (0..200).map(|number| number.to_string()).collect();
     assert_eq!(bench.backend.payloads(Tier::P1).await, expected);
@@ -77,6 +79,21 @@ async fn jobs_that_wait_for_the_last_spooled_ones_are_spooled_when_those_do_not_
     bench.hand.advance(Duration::from_secs(2));
     bench.drain().await;
     assert_eq!(bench.backend.payloads(Tier::P1).await, ["k1", "k2"]);
+}
+
+impl Bench {
+    /// The answer to a call. Who waits for the last spooled jobs needs steps of the drain.
+    async fn answer(&mut self, mut storing: Storing) -> Result<Stored, StoreError> {
+        loop {
+            match tokio::time::timeout(SHORT, &mut storing).await {
+                Ok(answer) => return answer,
+                Err(_) => {
+                    self.hand.advance(SHORT);
+                    self.drain.step(Tier::P1, u64::MAX).await;
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,22 +132,16 @@ async fn plays(acts: Vec<Act>) {
                 let payload = format!("{key}-{number}");
                 let held =
                     bench.queue.enqueue(Tier::P1, vec![job(&payload, Some(&key.to_string()))]).unwrap();
-                // Whoever waits for the last spooled ones needs a step of the drain.
-                let mut held = std::pin::pin!(held);
-                let stored = loop {
-                    match tokio::time::timeout(SHORT, held.as_mut()).await {
-                        Ok(stored) => break stored,
-                        Err(_) => drop(bench.drain.step(Tier::P1, u64::MAX).await),
-                    }
-                };
-                match stored {
+                match bench.answer(held).await {
                     Ok(_) => receipts.entry(key).or_default().push(payload),
                     Err(StoreError::Unknown) => unknown.push(payload),
                     Err(error) => panic!("{error}"),
                 }
             }
             Act::Be(mode) => bench.is(mode),
-            Act::Step => drop(bench.drain.step(Tier::P1, u64::MAX).await),
+            Act::Step => {
+                bench.drain.step(Tier::P1, u64::MAX).await;
+            }
             Act::Restart => bench = bench.restarted().await,
         }
     }
