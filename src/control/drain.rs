@@ -30,6 +30,8 @@ pub struct DrainEstimator {
     stretches: Stretches,
     stalled: bool,
     proven: bool,
+    /// Jobs by which the counts of a reading may be off: no more than so many are no sign of progress.
+    doubt: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,12 +57,19 @@ impl DrainEstimator {
             stretches: Stretches::none(),
             stalled: false,
             proven: false,
+            doubt: 0.0,
         }
     }
 
     /// Changes the smoothing; what was learned stays.
     pub const fn set_memory(&mut self, memory: Duration) {
         self.memory = memory.as_secs_f64();
+    }
+
+    /// Says by how many jobs the counts of readings may be off from now on: where other gateways' counts are in them, these
+    /// are of moments close by.
+    pub const fn set_doubt(&mut self, jobs: f64) {
+        self.doubt = jobs;
     }
 
     /// Learns from a reading taken later than the last one. Says whether consumption is known up to this reading.
@@ -70,7 +79,7 @@ impl DrainEstimator {
         };
         let floor = -self.mu.unwrap_or(0.0) * self.memory;
         self.pending = (self.pending + consumed_between(&last, reading)).max(floor);
-        if self.pending > 0.0 {
+        if self.pending > self.doubt {
             let silent = reading.taken.seconds_since(self.since);
             if self.mu.is_some() || (self.anchored && silent <= LONGEST_FIRST_GAP) {
                 self.learn(&last, reading);

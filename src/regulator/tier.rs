@@ -184,6 +184,7 @@ impl TierRegulator {
         let entered = i128::from(self.entered());
         let stored = i128::from(reading.flows.stored);
         let depth = i128::from(reading.backlog.depth());
+        self.drain.set_doubt(self.part.doubt);
         let progress = self.drain.observe(&reading);
         // More confirmed than was let in: somebody stores beside the gate. Their jobs are in the depth, not in flight.
         let mut beside = self.sighting.map_or(0, |last| last.confirmed_beside).max(stored - entered);

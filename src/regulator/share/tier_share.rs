@@ -27,6 +27,8 @@ pub struct TierShare {
     summed: Option<Moment>,
     /// What the others brought and took away since they were first heard of, until that moment.
     flows: [f64; FLOWS],
+    /// Jobs by which those of the last reading may be off.
+    doubt: f64,
     held_back: u64,
     others_held_back: u64,
 }
@@ -125,12 +127,15 @@ impl TierShare {
     /// Adds what the others brought and took away. What is not known yet of one is presumed in proportion.
     fn sum(&mut self, reading: Reading) -> Reading {
         if let Some(before) = self.summed {
+            self.doubt = 0.0;
             for other in self.others.values() {
                 let then = other.flows(before, &self.own);
                 let now = other.flows(reading.taken, &self.own);
                 for ((sum, then), now) in self.flows.iter_mut().zip(then).zip(now) {
                     *sum = (*sum + now - then).max(0.0);
                 }
+                let ([then, ..], [now, ..]) = (then, now);
+                self.doubt += 1.0 + DOUBTFUL * (now - then).max(0.0);
             }
         }
         self.summed = Some(reading.taken);
@@ -159,6 +164,7 @@ impl TierShare {
             share: hold.presence.has_share().then_some(self.share),
             others: (stored as u64).saturating_add(unseen as u64),
             presumed,
+            doubt: self.doubt,
             held_back,
             integral: self.integral,
             lateness: if self.others.is_empty() { Duration::ZERO } else { hold.longest },
@@ -216,6 +222,10 @@ pub struct Hold<'a> {
 
 /// Stored, replayed, expired, dead.
 const FLOWS: usize = 4;
+
+/// Part of what another replica stored between two readings by which its count may be off: between two points it is taken
+/// to have grown evenly.
+const DOUBTFUL: f64 = 0.25;
 
 /// Readings that may wait; they come at every step, and none waits longer than a few.
 const MOST_WAITING: usize = 16;

@@ -17,13 +17,13 @@ use crate::regulator::share::Replicas;
 use crate::regulator::share::line::{Line, ReplicaId};
 
 /// A fixed target, no thresholds, the default gains.
-pub fn law(target: u64, most: Option<f64>) -> RegulatorSettings {
+pub fn law(target: u64) -> RegulatorSettings {
     let tier = TierSettings {
         target: Target::Depth(target),
         max_depth: 1_000_000,
         rate: RateBounds {
             min: Rate::saturating(1.0),
-            max: most.map(Rate::saturating),
+            max: None,
             burst: Duration::from_secs(1),
         },
         shed: None,
@@ -43,15 +43,15 @@ pub struct Node {
     pub admitted: u64,
     /// Whether it can reach the exchange.
     pub reaches: bool,
-    pub replicas: Replicas,
+    /// Milliseconds by which it takes the others' lines for later than they are.
+    pub slow: u64,
+    replicas: Replicas,
     regulator: Regulator,
     next_tick: u64,
     due: f64,
     storing: VecDeque<(u64, u64)>,
     stored: u64,
     lines: VecDeque<(u64, Vec<Line>)>,
-    /// Whether lines are exchanged at all; without, it is a gateway alone.
-    shares: bool,
 }
 
 /// The queue, its workers, the replicas before it and the board on which they write their lines.
@@ -65,10 +65,22 @@ pub struct Fleet {
     pub latency: u64,
     /// Whether clients come by chance.
     pub by_chance: bool,
+    /// Milliseconds between two commits, where consumption shows only then.
+    pub commits_every: u64,
+    /// Whether refused clients come back when told, to any replica.
+    pub obey: bool,
+    /// Requests so far, returns included.
+    pub requests: u64,
+    /// Returns in each second.
+    pub returns: Vec<u64>,
+    outside: BTreeMap<u64, u64>,
+    uncommitted: f64,
     pub peak: f64,
     pub drained: f64,
     /// Jobs let in by all in each slice of 100 ms.
     pub slices: Vec<u64>,
+    /// Whether lines are exchanged at all; without, there is one gateway alone.
+    shares: bool,
     settings: RegulatorSettings,
     board: BTreeMap<u64, Line>,
     chance: u64,
@@ -83,9 +95,16 @@ impl Fleet {
             nodes: Vec::new(),
             latency: 4,
             by_chance: false,
+            commits_every: 0,
+            obey: false,
+            requests: 0,
+            returns: Vec::new(),
+            outside: BTreeMap::new(),
+            uncommitted: 0.0,
             peak: 0.0,
             drained: 0.0,
             slices: Vec::new(),
+            shares: true,
             settings,
             board: BTreeMap::new(),
             chance: 88_172_645_463_325_252,
@@ -95,31 +114,34 @@ impl Fleet {
     /// So many replicas with this much offered to each, started at moments of their own.
     pub fn with(settings: RegulatorSettings, drain: f64, replicas: u64, offered: f64) -> Fleet {
         let mut fleet = Fleet::new(settings, drain);
+        fleet.shares = replicas > 1;
         for _ in 0..replicas {
             fleet.join(offered);
         }
-        fleet.nodes.iter_mut().for_each(|node| node.shares = replicas > 1);
         fleet
     }
 
     pub fn join(&mut self, offered: f64) {
         let id = self.nodes.last().map_or(1, |last| last.id + 1);
         let start = at(self.now);
-        self.nodes.push(Node {
+        let mut node = Node {
             id,
             offered,
             report: TickReport::default(),
             admitted: 0,
             reaches: true,
+            slow: 0,
             replicas: Replicas::new(ReplicaId(id), self.settings.controller.interval),
             regulator: Regulator::new(&self.settings, id, start),
-            next_tick: self.now + id * 37 % 100,
+            next_tick: self.now + 1 + id * 37 % 100,
             due: 0.0,
             storing: VecDeque::new(),
             stored: 0,
             lines: VecDeque::new(),
-            shares: true,
-        });
+        };
+        // Nothing is served before a first step.
+        self.tick(&mut node, start);
+        self.nodes.push(node);
     }
 
     /// One dies: what was on its way is stored all the same, nobody is told.
@@ -172,6 +194,15 @@ impl Fleet {
         last.windows(10).map(|second| second.iter().sum::<u64>()).max().unwrap_or(0) as f64 / self.drain
     }
 
+    /// Clients that were refused and have not come back yet.
+    pub fn waiting(&self) -> u64 {
+        self.outside.values().sum()
+    }
+
+    pub fn shares(&self) -> Vec<f64> {
+        self.nodes.iter().map(|node| node.report.share).collect()
+    }
+
     pub fn admitted(&self) -> Vec<u64> {
         self.nodes.iter().map(|node| node.admitted).collect()
     }
@@ -183,12 +214,25 @@ impl Fleet {
         let taken = (self.drain / 1000.0).min(self.depth);
         self.depth -= taken;
         self.drained += taken;
+        self.uncommitted += taken;
+        if self.commits_every == 0 || self.now.is_multiple_of(self.commits_every) {
+            self.uncommitted = 0.0;
+        }
+        if self.now.is_multiple_of(1000) {
+            self.returns.push(0);
+        }
         let mut nodes = std::mem::take(&mut self.nodes);
         // Nobody is always the first.
         let first = self.now as usize % nodes.len().max(1);
         for place in 0..nodes.len() {
             let count = nodes.len();
             self.play(&mut nodes[(first + place) % count]);
+        }
+        let returning = self.outside.remove(&self.now).unwrap_or(0);
+        *self.returns.last_mut().unwrap() += returning;
+        for _ in 0..returning {
+            let place = self.requests as usize % nodes.len();
+            self.ask(&mut nodes[place]);
         }
         self.nodes = nodes;
         self.peak = self.peak.max(self.depth);
@@ -211,32 +255,45 @@ impl Fleet {
         node.due += node.offered / 1000.0 * if self.by_chance { self.draw() } else { 1.0 };
         while node.due >= 1.0 {
             node.due -= 1.0;
-            if let Decision::Admitted(_) = node.regulator.decide(Tier::P1, Cost::ONE, now) {
+            self.ask(node);
+        }
+    }
+
+    fn ask(&mut self, node: &mut Node) {
+        self.requests += 1;
+        match node.regulator.decide(Tier::P1, Cost::ONE, at(self.now)) {
+            Decision::Admitted(_) => {
                 node.admitted += 1;
-                node.storing.push_back((self.now + 3, 1));
+                node.storing.push_back((self.now + STORE_MILLIS, 1));
                 *self.slices.last_mut().unwrap() += 1;
             }
+            Decision::Refused(refusal) if self.obey => {
+                let seconds = refusal.retry_after.as_millis().div_ceil(1000) as u64;
+                *self.outside.entry(self.now + 1000 * seconds).or_default() += 1;
+            }
+            Decision::Refused(_) => {}
         }
     }
 
     fn tick(&mut self, node: &mut Node, now: Moment) {
         let flows = Flows { stored: node.stored, ..Flows::default() };
-        let backlog = Backlog { waiting: self.depth as u64, ..Backlog::default() };
+        let backlog = Backlog { waiting: (self.depth + self.uncommitted) as u64, ..Backlog::default() };
         let mut readings = TierMap::default();
         readings[Tier::P1] = Some(Reading { backlog, flows, taken: now });
-        if node.shares {
+        if self.shares {
             let steps = node.replicas.step(readings, node.regulator.intake(), now);
             node.regulator.hear(steps.map(|_, (_, part)| part), now);
             readings = steps.map(|_, (reading, _)| reading);
         }
         node.report = node.regulator.tick(readings, now)[Tier::P1];
-        if node.shares && node.reaches {
+        if self.shares && node.reaches {
             self.board.insert(node.id, node.replicas.line(now));
-            node.lines.push_back((self.now + self.latency, self.board.values().copied().collect()));
+            let lines = self.board.values().map(|line| late(*line, node.slow)).collect();
+            node.lines.push_back((self.now + self.latency, lines));
         }
     }
 
-    /// A positive number with mean 1: the sum of a few exponential waits would be much the same.
+    /// A positive number with mean 1, exponential.
     fn draw(&mut self) -> f64 {
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;
@@ -245,6 +302,17 @@ impl Fleet {
         -(1.0 - uniform).ln()
     }
 }
+
+/// A line as one sees it whose clock is behind by so many milliseconds.
+fn late(mut line: Line, millis: u64) -> Line {
+    let by = Duration::from_millis(millis);
+    line.at = line.at.plus(by);
+    line.tiers.iter_mut().for_each(|(_, told)| told.taken = told.taken.map(|taken| taken.plus(by)));
+    line
+}
+
+/// What storing takes.
+const STORE_MILLIS: u64 = 3;
 
 const fn at(millis: u64) -> Moment {
     Moment::from_nanos(millis * 1_000_000)
