@@ -29,7 +29,7 @@ pub(super) struct Backend {
 /// Opens the queue.
 ///
 /// # Errors
-/// A file cannot be opened, or the server is away and no tier spools.
+/// A file cannot be opened, the server is away and no tier spools, or a tier requires more than it gives.
 pub(super) async fn open(settings: &Settings, policy: &Policy, clock: Clock) -> Result<Backend, StartError> {
     match settings.backend {
         config::Backend::Embedded => {
@@ -40,9 +40,24 @@ pub(super) async fn open(settings: &Settings, policy: &Policy, clock: Clock) -> 
             let names = TierMap::from_fn(|tier| policy.tiers[tier].queue.to_string());
             let queue = RedisQueue::open(&settings.redis, &names, clock)?;
             let reached = queue.reached().await;
+            if reached.is_ok() {
+                check_durability(&queue, policy)?;
+            }
             behind_spool(Arc::new(queue), reached, settings, policy, clock)
         }
     }
+}
+
+/// Whether Redis keeps jobs as durably as each tier requires. What it loses while it runs, the tier answers for.
+fn check_durability(queue: &RedisQueue, policy: &Policy) -> Result<(), StartError> {
+    for (tier, of_tier) in policy.tiers.iter() {
+        if let Some(required) = of_tier.require
+            && let Some(fix) = queue.fix(required)
+        {
+            return Err(StartError::Durability { tier, required, reached: queue.durability(), fix });
+        }
+    }
+    Ok(())
 }
 
 /// The queue with the spool before it, where a tier spools or something is in the spool.

@@ -16,11 +16,12 @@ use tracing::{error, info, warn};
 use crate::app::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{AdminSettings, Settings};
-use crate::policy::Policy;
-use crate::queue::JobQueue;
+use crate::domain::tier::Tier;
+use crate::policy::{Policy, Requirement};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::OpenError;
 use crate::queue::redis::BadAddress;
+use crate::queue::{Durability, JobQueue};
 use crate::random;
 use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
@@ -58,6 +59,18 @@ pub enum StartError {
     /// The address of Redis.
     #[error("redis.url cannot be used")]
     Address(#[from] BadAddress),
+    /// A tier requires more than the backend gives.
+    #[error("tier {tier} requires {required}, and Redis gives {}: {fix}", reached.as_str())]
+    Durability {
+        /// Which tier.
+        tier: Tier,
+        /// What it requires.
+        required: Requirement,
+        /// What a receipt would say.
+        reached: Durability,
+        /// What would mend it.
+        fix: String,
+    },
     /// The backend cannot be reached, and no tier could be taken without it.
     #[error("the {backend} backend is away: {detail}")]
     Away {

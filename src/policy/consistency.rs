@@ -63,11 +63,7 @@ pub(super) fn unmet_requirements(policy: &Policy, reached: Option<Requirement>) 
     let root = Field::root(&node, &log);
     for (tier, policy) in policy.tiers.iter() {
         if policy.require > reached {
-            let reached = match reached {
-                None => "memory",
-                Some(Requirement::Disk) => "disk",
-                Some(Requirement::Replicated) => "replicated",
-            };
+            let reached = reached.map_or_else(|| "memory".to_owned(), |reached| reached.to_string());
             root.at(&["tiers", tier.as_str(), "require"])
                 .refuse(format!("the backend as it is configured reaches only `{reached}`"));
         }

@@ -15,6 +15,7 @@ mod rules;
 pub mod source;
 mod tiers;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,16 @@ pub enum Requirement {
     Disk,
     /// Survives the loss of a machine.
     Replicated,
+}
+
+impl fmt::Display for Requirement {
+    /// The word of the policy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Requirement::Disk => "disk",
+            Requirement::Replicated => "replicated",
+        })
+    }
 }
 
 #[cfg(test)]

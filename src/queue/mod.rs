@@ -72,6 +72,12 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Depth, age and flows of each tier at one instant, or why they cannot be told. Never a zero in their place.
     fn backlog(&self) -> BoxFuture<'_, TierMap<Result<Reading, QueueError>>>;
 
+    /// The groups of consumers that each read all of a tier's jobs, as of the last reading; none where jobs go to one
+    /// worker each without groups.
+    fn groups(&self, _tier: Tier) -> Vec<GroupBacklog> {
+        Vec::new()
+    }
+
     /// What waits on the local disk for a backend that was away.
     fn spool(&self) -> Spool {
         Spool::default()
@@ -154,6 +160,21 @@ pub struct Known {
     pub index: usize,
     /// The earlier job.
     pub job: KnownJob,
+}
+
+/// What stands before one group of consumers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupBacklog {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Jobs that were not handed out to it.
+    pub lag: u64,
+    /// Jobs handed out to it and not acknowledged.
+    pub pending: u64,
+    /// Whether the tier's depth is that of the slowest of this and others.
+    pub counts: bool,
+    /// It stopped, and what it has not done keeps what others have done from being removed.
+    pub blocks_trim: bool,
 }
 
 /// A backend that is away.

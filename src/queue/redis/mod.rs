@@ -42,7 +42,6 @@ use crate::policy::Requirement;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::keys::KnownJob;
-use crate::queue::redis::backlog::GroupSeen;
 pub use crate::queue::redis::connect::BadAddress;
 use crate::queue::redis::connect::Connector;
 use crate::queue::redis::counts::Counts;
@@ -56,7 +55,7 @@ use crate::queue::redis::layout::Layout;
 use crate::queue::redis::outage::Presence;
 use crate::queue::redis::settings::{RedisSettings, Structure};
 use crate::queue::redis::shared::Shared;
-use crate::queue::{BoxFuture, Durability, JobQueue, Outage, Stored, Storing};
+use crate::queue::{BoxFuture, Durability, GroupBacklog, JobQueue, Outage, Stored, Storing};
 
 /// Queues in a Redis. Dropping it gives up what was not stored yet; [`JobQueue::close`] stores it first.
 pub struct RedisQueue {
@@ -104,11 +103,6 @@ impl RedisQueue {
             None if waited.is_err() => Err("the backlog of a queue cannot be read".into()),
             None => Ok(()),
         }
-    }
-
-    /// The groups of a tier's stream as of the last reading: how much each has before it.
-    pub fn groups(&self, tier: Tier) -> Vec<GroupSeen> {
-        self.shared.lines[tier].groups()
     }
 
     /// What to do so that Redis gives what a tier requires; `None` where it does, as far as is known.
@@ -221,6 +215,10 @@ impl JobQueue for RedisQueue {
             }
             readings
         })
+    }
+
+    fn groups(&self, tier: Tier) -> Vec<GroupBacklog> {
+        self.shared.lines[tier].groups()
     }
 
     fn totals(&self) -> TierMap<Totals> {

@@ -8,9 +8,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
-use crate::queue::Durability;
 use crate::queue::error::StoreError;
-use crate::queue::redis::backlog::GroupSeen;
 use crate::queue::redis::connect::Connector;
 use crate::queue::redis::counts::Counts;
 use crate::queue::redis::durability::Given;
@@ -21,6 +19,7 @@ use crate::queue::redis::keys::Index;
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::outage::{Away, Presence};
 use crate::queue::redis::settings::{RedisSettings, Structure};
+use crate::queue::{Durability, GroupBacklog};
 
 /// What the parts share.
 #[derive(Debug)]
@@ -52,18 +51,18 @@ pub(super) struct Line {
     /// What waits for its forwarder.
     pub inbox: Inbox,
     counts: Mutex<Counts>,
-    groups: Mutex<Vec<GroupSeen>>,
+    groups: Mutex<Vec<GroupBacklog>>,
     blocking: Mutex<Vec<Arc<str>>>,
 }
 
 impl Line {
     /// The groups of the tier's stream, as of the last reading.
-    pub(super) fn groups(&self) -> Vec<GroupSeen> {
+    pub(super) fn groups(&self) -> Vec<GroupBacklog> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes the groups of a reading.
-    pub(super) fn show(&self, groups: Vec<GroupSeen>) {
+    pub(super) fn show(&self, groups: Vec<GroupBacklog>) {
         *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups;
     }
 

@@ -36,7 +36,7 @@ use crate::queue::keys::{KeySettings, KnownJob};
 use crate::queue::spool::drain::Drain;
 use crate::queue::spool::settings::{RULES, SpoolSettings};
 use crate::queue::spool::shared::Shared;
-use crate::queue::{BoxFuture, Durability, JobQueue, Outage, Spool, Storing};
+use crate::queue::{BoxFuture, Durability, GroupBacklog, JobQueue, Outage, Spool, Storing};
 
 /// A backend with a spool before it.
 pub struct SpooledQueue(Arc<Shared>);
@@ -129,6 +129,10 @@ impl JobQueue for SpooledQueue {
             }
             both
         })
+    }
+
+    fn groups(&self, tier: Tier) -> Vec<GroupBacklog> {
+        self.0.backend.groups(tier)
     }
 
     fn spool(&self) -> Spool {

@@ -12,6 +12,7 @@ use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
+use crate::queue::GroupBacklog;
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
 use crate::server::admin::Admin;
@@ -91,10 +92,29 @@ struct TierStatus<'a> {
     spooling: bool,
     /// Jobs in the spool.
     spool_depth: u64,
+    /// Why the tier's jobs are refused whatever the law says: its backend is away.
+    outage: Option<String>,
+    /// The groups of consumers that each read all of the tier's jobs.
+    groups: Vec<GroupStatus>,
     #[serde(flatten)]
     counts: Counts,
     jobs: Jobs,
     latency_seconds: Quantiles,
+}
+
+/// What stands before one group of consumers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
+struct GroupStatus {
+    name: String,
+    /// Jobs that were not handed out to it.
+    lag: u64,
+    /// Jobs handed out to it and not acknowledged.
+    pending: u64,
+    /// Whether the depth is that of the slowest of this and others.
+    counts: bool,
+    /// It stopped, and keeps what others have done from being trimmed.
+    blocks_trim: bool,
 }
 
 /// The parts of the rate, in jobs per second.
@@ -129,6 +149,8 @@ impl<'a> Status<'a> {
             latency_seconds: gateway.metrics.latency(tier),
             spooling: spool.tiers.contains(tier),
             spool_depth: spool.depth[tier],
+            outage: gateway.queue.outage(tier).map(|outage| outage.detail.to_string()),
+            groups: gateway.queue.groups(tier).into_iter().map(GroupStatus::of).collect(),
             ..TierStatus::of(&policy.tiers[tier].queue, &reports[tier], &totals[tier])
         };
         Status {
@@ -144,6 +166,13 @@ impl<'a> Status<'a> {
             event_listeners_dropped: admin.events.dropped(),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }
+    }
+}
+
+impl GroupStatus {
+    fn of(group: GroupBacklog) -> GroupStatus {
+        let GroupBacklog { name, lag, pending, counts, blocks_trim } = group;
+        GroupStatus { name: name.to_string(), lag, pending, counts, blocks_trim }
     }
 }
 
@@ -176,6 +205,8 @@ impl<'a> TierStatus<'a> {
             full: report.full,
             spooling: false,
             spool_depth: 0,
+            outage: None,
+            groups: Vec::new(),
             counts: Counts::default(),
             jobs: Jobs {
                 recovered: totals.recovered,
@@ -227,6 +258,7 @@ mod tests {
     use crate::domain::tier::TierMap;
     use crate::domain::units::Rate;
     use crate::policy::Policy;
+    use crate::queue::GroupBacklog;
     use crate::regulator::Regulator;
     use crate::regulator::settings::RegulatorSettings;
 

@@ -17,6 +17,7 @@ use deadpool_redis::redis::{Pipeline, Value};
 use crate::domain::backlog::Backlog;
 use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
+use crate::queue::GroupBacklog;
 use crate::queue::ages::Ages;
 use crate::queue::error::QueueError;
 use crate::queue::redis::backlog::list::{ListView, Workers};
@@ -50,22 +51,7 @@ pub struct Seen {
     /// Dead letters of the tier.
     pub dead: u64,
     /// The stream's groups, those that count first; at most [`MOST_GROUPS`].
-    pub groups: Vec<GroupSeen>,
-}
-
-/// What one reading saw of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupSeen {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Jobs that were not handed out to it.
-    pub lag: u64,
-    /// Jobs handed out to it and not acknowledged.
-    pub pending: u64,
-    /// Whether the depth is that of the slowest of this and others (`redis.group`).
-    pub counts: bool,
-    /// It stopped, and what it has not done keeps what others have done from being trimmed.
-    pub blocks_trim: bool,
+    pub groups: Vec<GroupBacklog>,
 }
 
 impl Sight {
@@ -156,8 +142,8 @@ impl Sight {
         Seen { backlog, taken, server_time: now, dead, groups: Vec::new() }
     }
 
-    fn groups_of(&self, view: &StreamView) -> Vec<GroupSeen> {
-        let seen = |group: &stream::Group| GroupSeen {
+    fn groups_of(&self, view: &StreamView) -> Vec<GroupBacklog> {
+        let seen = |group: &stream::Group| GroupBacklog {
             name: Arc::clone(&group.name),
             lag: group.lag,
             pending: group.pending,

@@ -21,11 +21,7 @@ pub fn law(target: u64) -> RegulatorSettings {
     let tier = TierSettings {
         target: Target::Depth(target),
         max_depth: 1_000_000,
-        rate: RateBounds {
-            min: Rate::saturating(1.0),
-            max: None,
-            burst: Duration::from_secs(1),
-        },
+        rate: RateBounds { min: Rate::saturating(1.0), max: None, burst: Duration::from_secs(1) },
         shed: None,
         yields: false,
         on_stale: OnStale::Hold,

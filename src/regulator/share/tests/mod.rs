@@ -55,7 +55,10 @@ fn who_joins_leaves_or_dies_makes_no_surge() {
             fleet.measure(3.0);
             let surge = fleet.worst_second(3);
             let after = fleet.measure(10.0);
-            println!("{name}: worst second {surge:.3} of the drain, afterwards {after:.0}/s, {:?}", fleet.shares());
+            println!(
+                "{name}: worst second {surge:.3} of the drain, afterwards {after:.0}/s, {:?}",
+                fleet.shares()
+            );
             assert!(surge <= worst && near(after, DRAIN), "{surge} {after}");
             let even = 1.0 / fleet.nodes.len() as f64;
             assert!(fleet.shares().iter().all(|share| (share - even).abs() < 0.05));
@@ -76,7 +79,10 @@ fn who_is_asked_for_more_lets_in_more() {
     let before = fleet.admitted();
     let rate = fleet.measure(20.0);
     let parts: Vec<u64> = fleet.admitted().iter().zip(before).map(|(after, before)| after - before).collect();
-    println!("uneven: {parts:?} of {rate:.0}/s in 20 s, worst second {surge:.3}, shares {:?}", fleet.shares());
+    println!(
+        "uneven: {parts:?} of {rate:.0}/s in 20 s, worst second {surge:.3}, shares {:?}",
+        fleet.shares()
+    );
     assert!(surge <= 1.3 && near(rate, DRAIN));
     assert!((16_500..=18_500).contains(&parts[0]) && (1_500..=2_500).contains(&parts[1]), "{parts:?}");
     assert!(parts[2] >= 150, "{parts:?}");
@@ -91,7 +97,10 @@ fn what_an_idle_replica_does_not_use_is_lent_within_five_seconds_and_given_back(
     let lent = fleet.measure(10.0);
     fleet.nodes[0].offered = 2_000.0;
     fleet.measure(3.0);
-    println!("idle: {at_once:.0}/s in the first 5 s, {lent:.0}/s after; share {share:.3}, then {:?}", fleet.shares());
+    println!(
+        "idle: {at_once:.0}/s in the first 5 s, {lent:.0}/s after; share {share:.3}, then {:?}",
+        fleet.shares()
+    );
     assert!(near(at_once, DRAIN) && near(lent, DRAIN) && share < 0.02);
     assert!(fleet.shares()[0] > 0.3 && fleet.worst_second(3) <= 1.3);
 }
@@ -126,7 +135,11 @@ fn eight_jobs_a_second_are_shared_too() {
         fleet.by_chance = by_chance;
         fleet.run(60.0);
         let rate = fleet.measure(120.0);
-        println!("8 jobs/s: {rate:.2}/s, peak {:.3} of the target, {:?}", fleet.peak / 50.0, fleet.admitted());
+        println!(
+            "8 jobs/s: {rate:.2}/s, peak {:.3} of the target, {:?}",
+            fleet.peak / 50.0,
+            fleet.admitted()
+        );
         assert!(near(rate, 8.0) && fleet.peak <= 1.15 * 50.0);
         assert!(fleet.admitted().iter().all(|admitted| *admitted > 300));
     }
