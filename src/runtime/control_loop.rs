@@ -82,8 +82,10 @@ impl ControlLoop {
     /// The reading, if it is one; says once that there is none.
     fn news(&mut self, tier: Tier, reading: Result<Reading, QueueError>) -> Option<Reading> {
         let failed = std::mem::replace(&mut self.failed[tier], reading.is_err());
+        // A queue that is closed is no news: the gateway is stopping.
         if let Err(error) = &reading
             && !failed
+            && *error != QueueError::Closed
         {
             error!(%tier, %error, "the backlog cannot be read");
         }
