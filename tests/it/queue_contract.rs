@@ -117,6 +117,41 @@ promises! {
     jobs_are_stored_though_nobody_waits
     dead_letters_are_kept_until_somebody_decides
     a_job_is_known_by_its_key
+    jobs_of_one_key_keep_their_order
+    a_batch_is_stored_whole
     many_callers_at_once_get_true_receipts
     an_empty_queue_counts_nothing
+}
+
+macro_rules! remote_promises {
+    ($($promise:ident)*) => {
+        mod remote_streams {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    contract::remote::$promise(&RedisBackend::durable(Structure::Stream, &[]).await).await;
+                }
+            )*
+        }
+
+        mod remote_lists {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    contract::remote::$promise(&RedisBackend::durable(Structure::List, &[]).await).await;
+                }
+            )*
+        }
+    };
+}
+
+remote_promises! {
+    a_backend_that_died_refuses_at_once_and_comes_back
+    what_a_hanging_backend_was_sent_is_unknown
+    a_key_settles_what_a_cut_left_open
+    a_full_backend_refuses_and_takes_jobs_again
+    cuts_under_load_leave_receipts_true
+    a_key_is_known_to_every_gateway
 }

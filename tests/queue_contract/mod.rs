@@ -3,6 +3,8 @@
 //! A backend brings a [`Backend`]: how to open its queue (again, on the same storage) and how a worker takes, finishes
 //! and gives up jobs. Everything else is asked through `Arc<dyn JobQueue>`, as the gateway asks.
 
+pub mod remote;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -257,6 +259,54 @@ pub async fn a_job_is_known_by_its_key<B: Backend>(backend: &B) {
     drop((queue, opened));
     let opened = backend.open().await;
     knows_both(&*B::queue(&opened)).await;
+}
+
+/// Jobs of one ordering key are handed out in the order in which they were confirmed, whoever else stores meanwhile.
+pub async fn jobs_of_one_key_keep_their_order<B: Backend>(backend: &B) {
+    let opened = backend.open().await;
+    let queue = B::queue(&opened);
+    let callers: Vec<_> = (0..16)
+        .map(|caller| {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move {
+                for number in (0..60).step_by(3) {
+                    let own = |number: u32| Job {
+                        ordering_key: Some(format!("caller {caller}").into()),
+                        ..job(Tier::P2, &number.to_string())
+                    };
+                    store(&*queue, vec![own(number)]).await;
+                    store(&*queue, vec![own(number + 1), own(number + 2)]).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let taken = take_all::<B>(&opened, Tier::P2, 16 * 60).await;
+    for caller in 0..16 {
+        let key = format!("caller {caller}");
+        let own = taken.iter().filter(|taken| taken.job.ordering_key.as_deref() == Some(&key));
+        assert!(
+            own.map(|taken| taken.job.payload.to_vec())
+                .eq((0..60).map(|number| number.to_string().into_bytes())),
+            "{key}"
+        );
+    }
+}
+
+/// A call's jobs are stored together, however many they are and whoever else stores meanwhile.
+pub async fn a_batch_is_stored_whole<B: Backend>(backend: &B) {
+    let opened = backend.open().await;
+    let queue = B::queue(&opened);
+    let batches: Vec<Vec<Job>> = (0..4).map(|_| jobs(Tier::P1, 600)).collect();
+    let storing: Vec<Storing> =
+        batches.iter().map(|batch| queue.enqueue(Tier::P1, batch.clone()).unwrap()).collect();
+    for (storing, depth) in storing.into_iter().zip([600, 1200, 1800, 2400]) {
+        assert_eq!(storing.await.unwrap().depth, depth);
+    }
+    let taken = take_all::<B>(&opened, Tier::P1, 2400).await;
+    assert!(taken.iter().map(|taken| taken.job.id).eq(batches.iter().flatten().map(|job| job.id)));
 }
 
 /// Many callers at once: every receipt is a stored job, and depths given in receipts never repeat.

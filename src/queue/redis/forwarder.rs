@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) struct Forwarder {
     sight: Sight,
     in_flight: VecDeque<InFlight>,
     unsettled: VecDeque<Unsettled>,
+    /// Outages before the connection was made.
+    outages: u64,
     /// The connection is to be given up when the last answer has come.
     retiring: bool,
 }
@@ -64,6 +67,7 @@ struct Unsettled {
 /// What happened next.
 enum Event {
     Call(Call),
+    Retired,
     Answered(RedisResult<Vec<Value>>),
 }
 
@@ -82,6 +86,7 @@ impl Forwarder {
             sight: Sight::new(&shared.layout, &shared.settings, tier),
             in_flight: VecDeque::new(),
             unsettled: VecDeque::new(),
+            outages: 0,
             retiring: false,
             tier,
             shared,
@@ -108,10 +113,13 @@ impl Forwarder {
             let shared = Arc::clone(&self.shared);
             let closed = poll_fn(|context| shared.lines[self.tier].inbox.poll_closed(context));
             select! {
+                // A closing queue still sends what waits, if it can.
+                biased;
                 () = shared.until_there() => {}
                 () = closed => return None,
                 () = sleep(patience) => continue,
             }
+            self.outages = shared.outages.load(Ordering::Acquire);
             match shared.connector.own().await {
                 Ok(connection) => return Some(connection),
                 Err(failure) => self.unreached(&failure),
@@ -133,6 +141,10 @@ impl Forwarder {
         loop {
             match self.next().await {
                 Event::Call(Call::Closed) => return End::Closed,
+                Event::Retired => {
+                    self.retiring = false;
+                    return End::Cut;
+                }
                 Event::Call(Call::Work) => {
                     let work = self.line().inbox.take();
                     self.send(&connection, work, false).await;
@@ -147,25 +159,26 @@ impl Forwarder {
                             return End::Cut;
                         }
                     }
-                    if self.retiring && self.in_flight.is_empty() {
-                        self.retiring = false;
-                        return End::Cut;
-                    }
                 }
             }
         }
     }
 
     async fn next(&mut self) -> Event {
-        let (shared, tier, retiring) = (&self.shared, self.tier, self.retiring);
-        let in_flight = &mut self.in_flight;
+        let (shared, tier, outages) = (&self.shared, self.tier, self.outages);
+        let (in_flight, retiring) = (&mut self.in_flight, &mut self.retiring);
         poll_fn(|context| {
             if let Some(front) = in_flight.front_mut()
                 && let Poll::Ready(answer) = front.answer.as_mut().poll(context)
             {
                 return Poll::Ready(Event::Answered(answer));
             }
-            if retiring {
+            // What an outage broke is not always noticed by who does not use it.
+            *retiring |= shared.outages.load(Ordering::Acquire) != outages;
+            if *retiring && in_flight.is_empty() {
+                return Poll::Ready(Event::Retired);
+            }
+            if *retiring {
                 return Poll::Pending;
             }
             shared.lines[tier].inbox.poll_work(in_flight.len(), context).map(Event::Call)

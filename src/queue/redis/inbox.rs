@@ -106,12 +106,13 @@ impl Inbox {
     }
 
     /// While there is an outage, everything is refused at the door; what had come in already is refused when it begins.
+    /// The forwarder is woken at both ends.
     pub(super) fn set_outage(&self, outage: Option<Arc<str>>) {
         let mut inner = self.lock();
         inner.outage.clone_from(&outage);
-        let Some(detail) = outage else { return };
+        let Some(detail) = outage else { return wake(inner) };
         let (groups, readings) = inner.empty();
-        drop(inner);
+        wake(inner);
         for group in groups {
             let _ = group.answer.send(Err(StoreError::Unavailable { detail: detail.as_ref().to_owned() }));
         }

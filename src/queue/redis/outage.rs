@@ -1,5 +1,6 @@
 //! Whether Redis is there: an outage is declared at the first failure that concerns it, and ended by a probe that writes.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -123,6 +124,7 @@ impl Shared {
             }
         };
         if begins {
+            self.outages.fetch_add(1, Ordering::AcqRel);
             warn!(detail, "Redis is away: its jobs are refused or spooled until it is back");
         }
         // Under the lock, so that an end that comes at once is not overtaken by the beginning.

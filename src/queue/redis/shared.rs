@@ -1,6 +1,6 @@
 //! What the parts of the Redis queue share.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub presence: watch::Sender<Presence>,
     /// The outage, while there is one.
     pub away: Mutex<Option<Away>>,
+    /// Outages so far: a connection from before one is not used after it.
+    pub outages: AtomicU64,
     given: Mutex<Option<Given>>,
     durability: AtomicU8,
     longest: AtomicUsize,
@@ -98,6 +100,7 @@ impl Shared {
             keys: Index::new(settings.keys),
             presence: watch::Sender::new(Presence::Starting),
             away: Mutex::new(None),
+            outages: AtomicU64::new(0),
             given: Mutex::new(None),
             durability: AtomicU8::new(0),
             longest: AtomicUsize::new(LONGEST_VALUE),

@@ -1,6 +1,7 @@
 //! A real Redis behind the queue of the contract, in streams or in lists, with the simplest worker of each.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,42 +16,42 @@ use tidegate::queue::redis::entry::stream;
 use tidegate::queue::redis::settings::{RedisSettings, RedisUrl, Structure};
 use tokio::sync::Mutex;
 
+use super::contract::remote::Remote;
 use super::contract::{Backend, Taken};
 use crate::support::redis::Redis;
 use crate::support::resp::{Reply, Resp};
 
 /// A Redis server with the structure that its queues have.
 pub struct RedisBackend {
-    pub server: Redis,
-    pub structure: Structure,
+    pub server: Mutex<Redis>,
+    /// How the queue is told of it.
+    pub settings: RedisSettings,
 }
 
 /// A queue with its worker.
 pub struct Opened {
     pub queue: Arc<RedisQueue>,
     structure: Structure,
-    line: Mutex<Worker>,
-}
-
-struct Worker {
-    line: Resp,
+    address: SocketAddr,
     /// What the worker has in its hands, as Redis knows it.
-    held: HashMap<u128, Vec<u8>>,
+    held: Mutex<HashMap<u128, Vec<u8>>>,
 }
 
 impl RedisBackend {
     /// A Redis with these options that has every job on disk before it answers.
     pub async fn durable(structure: Structure, options: &[(&str, &str)]) -> RedisBackend {
-        RedisBackend { server: Redis::durable(options).await, structure }
+        RedisBackend::of(Redis::durable(options).await, structure)
     }
 
-    /// How the queue is told of it.
-    pub fn settings(&self) -> RedisSettings {
-        RedisSettings {
-            url: RedisUrl::parse(&self.server.url()).unwrap(),
-            structure: self.structure,
+    /// This Redis, and queues of this structure.
+    pub fn of(server: Redis, structure: Structure) -> RedisBackend {
+        let settings = RedisSettings {
+            url: RedisUrl::parse(&server.url()).unwrap(),
+            structure,
+            timeout: TIMEOUT,
             ..RedisSettings::default()
-        }
+        };
+        RedisBackend { server: Mutex::new(server), settings }
     }
 
     /// Opens the queue with other settings than the usual.
@@ -58,8 +59,8 @@ impl RedisBackend {
         let queue =
             Arc::new(RedisQueue::open(settings, &TierMap::from_fn(queue_of), Clock::start()).unwrap());
         queue.reached().await.unwrap();
-        let worker = Worker { line: self.server.connect().await.unwrap(), held: HashMap::new() };
-        Opened { queue, structure: self.structure, line: Mutex::new(worker) }
+        let address = self.server.lock().await.address();
+        Opened { queue, structure: settings.structure, address, held: Mutex::default() }
     }
 }
 
@@ -72,7 +73,7 @@ impl Backend for RedisBackend {
     type Queue = Opened;
 
     async fn open(&self) -> Opened {
-        self.open_with(&self.settings()).await
+        self.open_with(&self.settings).await
     }
 
     fn queue(opened: &Opened) -> Arc<dyn JobQueue> {
@@ -80,7 +81,9 @@ impl Backend for RedisBackend {
     }
 
     async fn take(opened: &Opened, tier: Tier, max: usize) -> Vec<Taken> {
-        let Worker { line, held } = &mut *opened.line.lock().await;
+        let held = &mut *opened.held.lock().await;
+        // A line of its own each time: the last one may have been cut.
+        let line = &mut Resp::connect(opened.address).await.unwrap();
         let (queue, count) = (queue_of(tier), max.to_string());
         match opened.structure {
             Structure::Stream => {
@@ -104,14 +107,14 @@ impl Backend for RedisBackend {
     }
 
     async fn finish(opened: &Opened, taken: Taken) {
-        let Worker { line, held } = &mut *opened.line.lock().await;
-        let own = held.remove(&taken.handle).unwrap();
+        let own = opened.held.lock().await.remove(&taken.handle).unwrap();
+        let line = &mut Resp::connect(opened.address).await.unwrap();
         finish(line, opened.structure, taken.job.tier, &own).await;
     }
 
     async fn give_up(opened: &Opened, taken: Taken, reason: &str) {
-        let Worker { line, held } = &mut *opened.line.lock().await;
-        let own = held.remove(&taken.handle).unwrap();
+        let own = opened.held.lock().await.remove(&taken.handle).unwrap();
+        let line = &mut Resp::connect(opened.address).await.unwrap();
         let job = &taken.job;
         let died_at = Clock::start().wall();
         let tries = element::Tries { attempt: taken.attempt, ..element::Tries::NONE };
@@ -128,6 +131,36 @@ impl Backend for RedisBackend {
         let dead = format!("jobs:dead_letter:{}", job.tier);
         line.ask(&["ZADD", &dead, &died_at.millis().to_string(), &id]).await.unwrap();
         finish(line, opened.structure, job.tier, &own).await;
+    }
+}
+
+impl Remote for RedisBackend {
+    async fn die(&self) {
+        self.server.lock().await.kill();
+    }
+
+    async fn revive(&self) {
+        self.server.lock().await.restart().await;
+    }
+
+    async fn hang(&self) {
+        self.server.lock().await.stop();
+    }
+
+    async fn go_on(&self) {
+        self.server.lock().await.cont();
+    }
+
+    async fn fill(&self) {
+        self.server.lock().await.config("maxmemory", "1").await;
+    }
+
+    async fn make_room(&self) {
+        self.server.lock().await.config("maxmemory", "0").await;
+    }
+
+    async fn cut(&self) {
+        self.server.lock().await.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
     }
 }
 
@@ -157,5 +190,5 @@ fn taken(Element { job, tries }: Element, own: &[u8], held: &mut HashMap<u128, V
     Taken { job, attempt: tries.attempt, handle }
 }
 
-/// Longer than anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Long enough for a busy machine, short enough to wait for.
+const TIMEOUT: Duration = Duration::from_secs(1);
