@@ -1,8 +1,8 @@
 //! Every backend keeps the contract of every queue.
 
 #[path = "../queue_contract/mod.rs"]
-mod contract;
-mod redis;
+pub mod contract;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -193,7 +193,7 @@ async fn send_through_cuts(queue: &dyn JobQueue, sender: usize) -> Vec<(JobId, R
             ordering_key: Some(format!("sender {sender}").into()),
             ..job(Tier::P1, &number.to_string())
         };
-        let job = if number % 2 == 0 { plain } else { keyed(&format!("{sender} {number}"), plain) };
+        let job = if number % 2 == 0 { plain } else { keyed(&format!("{sender}-{number}"), plain) };
         let (id, has_key) = (job.id, job.keyed.is_some());
         let outcome = try_store(queue, vec![job]).await;
         assert!(!has_key || outcome != Err(StoreError::Unknown), "a key settles what a cut left open");

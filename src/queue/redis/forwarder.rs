@@ -253,8 +253,11 @@ impl Forwarder {
             _ => false,
         });
         let refusals = replies.iter().filter_map(|reply| first_refusal(std::slice::from_ref(reply)));
-        let failures: Vec<Failure> =
-            refusals.map(Failure::Refused).filter(Failure::concerns_server).take(1).collect();
+        // Noted before anybody is told: who hears of a refusal finds the outage declared.
+        if let Some(failure) = refusals.map(Failure::Refused).find(Failure::concerns_server) {
+            self.retiring |= failure.ends_connection();
+            self.shared.note(&failure);
+        }
         let mut replies = replies.into_iter();
         for part in sent.parts {
             match part {
@@ -268,10 +271,6 @@ impl Forwarder {
                 }
                 Part::Wait { .. } => {}
             }
-        }
-        for failure in failures {
-            self.retiring |= failure.ends_connection();
-            self.shared.note(&failure);
         }
     }
 

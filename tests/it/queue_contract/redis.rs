@@ -1,6 +1,6 @@
 //! A real Redis behind the queue of the contract, in streams or in lists, with the simplest worker of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct Opened {
     address: SocketAddr,
     /// What the worker has in its hands, as Redis knows it.
     held: Mutex<HashMap<u128, Vec<u8>>>,
+    /// What it had in its hands when it was started anew, by tier; nothing where it has not looked yet.
+    left_over: Mutex<TierMap<Option<VecDeque<Taken>>>>,
 }
 
 impl RedisBackend {
@@ -60,7 +62,13 @@ impl RedisBackend {
             Arc::new(RedisQueue::open(settings, &TierMap::from_fn(queue_of), Clock::start()).unwrap());
         queue.reached().await.unwrap();
         let address = self.server.lock().await.address();
-        Opened { queue, structure: settings.structure, address, held: Mutex::default() }
+        Opened {
+            queue,
+            structure: settings.structure,
+            address,
+            held: Mutex::default(),
+            left_over: Mutex::default(),
+        }
     }
 }
 
@@ -85,6 +93,14 @@ impl Backend for RedisBackend {
         // A line of its own each time: the last one may have been cut.
         let line = &mut Resp::connect(opened.address).await.unwrap();
         let (queue, count) = (queue_of(tier), max.to_string());
+        let left_over = &mut opened.left_over.lock().await[tier];
+        if left_over.is_none() {
+            *left_over = Some(take_left_over(opened.structure, &queue, line, held).await);
+        }
+        let left_over = left_over.as_mut().unwrap();
+        if !left_over.is_empty() {
+            return left_over.drain(..left_over.len().min(max)).collect();
+        }
         match opened.structure {
             Structure::Stream => {
                 let group = ["XREADGROUP", "GROUP", "workers", "w", "COUNT", &count, "BLOCK", "10000"];
@@ -161,6 +177,26 @@ impl Remote for RedisBackend {
 
     async fn cut(&self) {
         self.server.lock().await.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    }
+}
+
+/// A worker that starts anew goes on with what it had in its hands.
+async fn take_left_over(
+    structure: Structure,
+    queue: &str,
+    line: &mut Resp,
+    held: &mut HashMap<u128, Vec<u8>>,
+) -> VecDeque<Taken> {
+    match structure {
+        Structure::Stream => {
+            let reply =
+                line.ask(&["XREADGROUP", "GROUP", "workers", "w", "STREAMS", queue, "0"]).await.unwrap();
+            reply.items()[0].items()[1].items().iter().map(|entry| of_entry(entry, held)).collect()
+        }
+        Structure::List => {
+            let reply = line.ask(&["LRANGE", &format!("{queue}:processing:w"), "0", "-1"]).await.unwrap();
+            reply.items().iter().rev().map(|element| of_element(element, held)).collect()
+        }
     }
 }
 
