@@ -9,12 +9,12 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::policy::Policy;
-use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::TierRules;
 use crate::queue::redis::RedisQueue;
 use crate::queue::spool::SpooledQueue;
 use crate::queue::spool::drain::Drain;
+use crate::queue::{Durability, JobQueue};
 
 /// The queue, and what only some have of it.
 pub(super) struct Backend {
@@ -68,7 +68,10 @@ fn behind_spool(
     policy: &Policy,
     clock: Clock,
 ) -> Result<Backend, StartError> {
-    let spooling = Tier::ALL.into_iter().filter(|tier| policy.tiers[*tier].spool);
+    // The local disk is one disk.
+    let enough =
+        |tier: Tier| policy.tiers[tier].require.is_none_or(|required| Durability::Spooled.meets(required));
+    let spooling = Tier::ALL.into_iter().filter(|tier| policy.tiers[*tier].spool && enough(*tier));
     let tiers = spooling.fold(TierSet::EMPTY, TierSet::with);
     match reached {
         Err(detail) if tiers == TierSet::EMPTY => {

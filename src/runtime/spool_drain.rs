@@ -42,7 +42,7 @@ impl SpoolDrain {
         for tier in Tier::ALL {
             // Before the first step of the law the target is zero, and nothing moves.
             let limit = (window * reports[tier].target_depth) as u64;
-            match self.drain.step(tier, limit).await {
+            match self.drain.step(tier, limit, reports[tier].share).await {
                 Step::Idle => {}
                 step => return step,
             }

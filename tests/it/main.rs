@@ -32,6 +32,7 @@ mod queue_contract;
 mod receipts_survive_kill;
 mod redis_storing;
 mod simulate;
+mod spool;
 mod standards;
 mod stopping;
 mod webhooks;

@@ -3,6 +3,7 @@
 #[path = "../queue_contract/mod.rs"]
 pub mod contract;
 pub mod redis;
+mod spooled;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tidegate::queue::keys::KeySettings;
 use tidegate::queue::redis::settings::Structure;
 
 use self::redis::RedisBackend;
+use self::spooled::Spooled;
 
 struct Embedded {
     folder: TempDir,
@@ -96,6 +98,29 @@ macro_rules! promises {
             )*
         }
 
+        mod spooled_embedded {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let folder = tempfile::tempdir().unwrap();
+                    let embedded = Embedded { folder, durability: EmbeddedDurability::Disk };
+                    contract::$promise(&Spooled::idle(embedded)).await;
+                }
+            )*
+        }
+
+        mod spooled_redis {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let redis = RedisBackend::durable(Structure::Stream, &[]).await;
+                    contract::$promise(&Spooled::idle(redis)).await;
+                }
+            )*
+        }
+
         mod redis_lists {
             use super::*;
             $(
@@ -154,4 +179,13 @@ remote_promises! {
     a_full_backend_refuses_and_takes_jobs_again
     cuts_under_load_leave_receipts_true
     a_key_is_known_to_every_gateway
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_reach_workers_whole_and_in_order_through_the_spool() {
+    let redis = RedisBackend::durable(Structure::Stream, &[]).await;
+    contract::jobs_reach_workers_whole_and_in_order(&Spooled::busy(redis)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let embedded = Embedded { folder, durability: EmbeddedDurability::Disk };
+    contract::jobs_reach_workers_whole_and_in_order(&Spooled::busy(embedded)).await;
 }

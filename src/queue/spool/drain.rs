@@ -67,8 +67,9 @@ impl Drain {
         Drain { shared, tiers: TierMap::default() }
     }
 
-    /// Moves some jobs of a tier on, if the backend is there and its depth stays below `limit`.
-    pub async fn step(&mut self, tier: Tier, limit: u64) -> Step {
+    /// Moves some jobs of a tier on, if the backend is there and its depth stays below `limit`, of the room to which this
+    /// gateway has this share.
+    pub async fn step(&mut self, tier: Tier, limit: u64, share: f64) -> Step {
         let shared = Arc::clone(&self.shared);
         let _begun = shared.under_way.begin();
         if shared.is_closed() {
@@ -78,7 +79,7 @@ impl Drain {
         self.end_long_holds(now);
         let draining = &mut self.tiers[tier];
         let away = shared.backend.outage(tier).is_some();
-        let room = shared.lane(tier).room(limit);
+        let room = shared.lane(tier).room(limit, share);
         draining.tend_hold(&shared, tier, !away && room > 0, now);
         if away || now < draining.rests_until || !draining.finish(&shared).await {
             return Step::Idle;
@@ -197,7 +198,7 @@ impl Draining {
         lane.moved.dropped += dropped;
         lane.moved.on_the_way = self.unsure as u64;
         lane.duplicates += duplicates;
-        lane.backend_depth = Some(stored.depth);
+        lane.was_told(stored.depth);
         lane.leave(&keys);
         drop(lane);
         self.finished.extend(head.into_iter().map(|held| held.token));

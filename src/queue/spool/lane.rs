@@ -15,14 +15,14 @@ pub(super) type KeyHash = u64;
 pub(super) struct Lane {
     /// Whether the policy lets its jobs be spooled.
     pub spools: bool,
-    /// The backend's depth, as last read or told in a receipt; `None` before it was.
-    pub backend_depth: Option<u64>,
     /// Jobs found in the spool at start.
     pub recovered: u64,
     /// What the drain has done.
     pub moved: Moved,
     /// Jobs that the drain dropped, since the backend has another one under their idempotency key.
     pub duplicates: u64,
+    /// The backend's depth as last read, and as last told in a receipt since; `None` before it was read.
+    depth: Option<(u64, u64)>,
     /// Jobs with these ordering keys are in the spool, or on their way into it: how many of each.
     keys: HashMap<KeyHash, u32>,
     /// Not every spooled key is known: each may be.
@@ -156,10 +156,34 @@ impl Lane {
         self.hold.take().unwrap_or_default()
     }
 
-    /// Jobs that may be handed to the backend now while its depth is to stay below `limit`.
-    pub(super) fn room(&self, limit: u64) -> u64 {
-        self.backend_depth
-            .map_or(0, |depth| limit.saturating_sub(depth.saturating_add(self.moved.on_the_way)))
+    /// The backend's depth was read.
+    pub(super) const fn saw(&mut self, depth: u64) {
+        self.depth = Some((depth, depth));
+    }
+
+    /// A receipt of the backend tells this depth.
+    pub(super) fn was_told(&mut self, depth: u64) {
+        if let Some((read, told)) = &mut self.depth {
+            *told = depth.max(*read);
+        }
+    }
+
+    /// The backend's depth, as far as it is known.
+    pub(super) fn backend_depth(&self) -> u64 {
+        self.depth.map_or(0, |(_, told)| told)
+    }
+
+    /// Jobs that may be handed to the backend now while its depth is to stay below `limit`: this gateway's share of the
+    /// room that the last reading showed, less what it stored since.
+    pub(super) fn room(&self, limit: u64, share: f64) -> u64 {
+        let Some((read, told)) = self.depth else { return 0 };
+        let ours = limit.saturating_sub(read) as f64 * share;
+        (ours as u64).saturating_sub(told - read).saturating_sub(self.moved.on_the_way)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn forget_depth(&mut self) {
+        self.depth = None;
     }
 
     /// The backend's reading with the spool's jobs in it, where `spool` is the file's of the same moment.
@@ -270,10 +294,12 @@ mod tests {
     #[test]
     fn room_is_what_the_backend_lacks_and_nothing_before_it_was_read() {
         let mut lane = spooling();
-        assert_eq!(lane.room(100), 0);
-        lane.backend_depth = Some(30);
+        assert_eq!(lane.room(100, 1.0), 0);
+        lane.saw(30);
         lane.moved.on_the_way = 20;
-        assert_eq!((lane.room(100), lane.room(40)), (50, 0));
+        assert_eq!((lane.room(100, 1.0), lane.room(40, 1.0), lane.room(100, 0.5)), (50, 0, 15));
+        lane.was_told(35);
+        assert_eq!((lane.room(100, 1.0), lane.room(100, 0.5), lane.backend_depth()), (45, 10, 35));
     }
 
     /// A backend and a spool, and what workers took.
@@ -307,7 +333,7 @@ mod tests {
                         (self.backend.flows.stored + jobs, self.backend.backlog.waiting + jobs)
                 }
                 4 if self.cut.is_none() => self.drain(handed),
-                5 if self.cut.is_none() => self.lose_the_answer(handed, jobs % 2 == 0),
+                5 if self.cut.is_none() => self.lose_the_answer(handed, jobs.is_multiple_of(2)),
                 6 => self.send_again(),
                 _ => {}
             }

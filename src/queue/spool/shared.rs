@@ -78,7 +78,7 @@ impl Shared {
         if out.is_nothing() {
             return self.send(tier, jobs);
         }
-        let behind = self.lane(tier).backend_depth.unwrap_or(0);
+        let behind = self.lane(tier).backend_depth();
         let depth = behind.saturating_add(self.spooled(tier));
         if jobs.is_empty() {
             let stored = Stored { durability: Durability::Spooled, depth, known: Vec::new() };
@@ -133,7 +133,7 @@ impl Shared {
         match storing.await {
             Ok(stored) => {
                 let mut lane = self.lane(tier);
-                lane.backend_depth = Some(stored.depth);
+                lane.was_told(stored.depth);
                 drop(lane);
                 Ok(Stored { depth: stored.depth + self.spooled(tier), ..stored })
             }
@@ -180,7 +180,7 @@ impl Shared {
         if answer.as_ref().is_err_and(|error| *error != StoreError::Unknown) {
             lane.leave(&keys);
         }
-        let behind = lane.backend_depth.unwrap_or(0);
+        let behind = lane.backend_depth();
         drop(lane);
         match answer {
             Ok(stored) => Ok(Stored {
@@ -221,15 +221,17 @@ impl Shared {
         reading: Result<Reading, QueueError>,
     ) -> Result<Reading, QueueError> {
         if let Ok(reading) = &reading {
-            self.lane(tier).backend_depth = Some(reading.backlog.depth());
+            self.lane(tier).saw(reading.backlog.depth());
         }
         reading
     }
 
     /// Why no job of the tier can be spooled now, if none can.
     pub(super) fn why_nothing_can_be_spooled(&self, tier: Tier) -> Option<String> {
-        if let Err(error) = self.file.check_own_disk() {
-            return Some(format!("{NOT_WRITTEN}: {error}"));
+        match self.file.check_own_disk() {
+            Err(QueueError::Unavailable { detail }) => return Some(format!("{NOT_WRITTEN}: {detail}")),
+            Err(error) => return Some(format!("{NOT_WRITTEN}: {error}")),
+            Ok(()) => {}
         }
         self.room.is_full(tier, self.file.used_bytes()).then(|| self.is_full(tier))
     }

@@ -91,13 +91,30 @@ async fn the_drain_keeps_the_backend_below_its_limit() {
 }
 
 #[tokio::test]
-async fn before_the_backend_was_ever_read_nothing_is_moved() {
+async fn one_of_several_gateways_takes_its_share_of_the_room_at_each_reading() {
     let mut bench = Bench::new();
     bench.is(Mode::Away);
-    bench.put("a", None).await;
-    bench.queue.0.lane(Tier::P1).backend_depth = None;
+    for number in 0..50 {
+        bench.put(&number.to_string(), None).await;
+    }
     bench.is(Mode::Here);
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Idle);
+    for there in [10, 15, 17, 18] {
+        for _ in 0..3 {
+            bench.drain.step(Tier::P1, 20, 0.5).await;
+        }
+        assert_eq!(bench.backend.depth(Tier::P1), there);
+        drop(bench.queue.backlog().await);
+    }
+}
+
+#[tokio::test]
+async fn before_the_backend_was_ever_read_nothing_is_moved() {
+    let bench = Bench::new();
+    bench.is(Mode::Away);
+    bench.put("a", None).await;
+    let mut bench = bench.unread();
+    bench.is(Mode::Here);
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Idle);
     drop(bench.queue.backlog().await);
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Moved);
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Moved);
 }

@@ -12,8 +12,8 @@ async fn a_chunk_that_failed_is_held_and_sent_again_and_stored_once() {
     }
     for mode in [Mode::Refusing, Mode::CutBefore, Mode::CutAfter, Mode::CutAfter] {
         bench.is(mode);
-        assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Idle);
-        assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Idle, "it rests after a failure");
+        assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Idle);
+        assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Idle, "it rests after a failure");
         bench.hand.advance(Duration::from_secs(1));
     }
     assert_eq!((bench.backend.depth(Tier::P1), bench.spooled(Tier::P1)), (10, 10));
@@ -37,7 +37,7 @@ async fn jobs_past_their_expiry_are_dropped_and_counted_in_the_file_and_in_the_d
     }
     bench.hand.advance(Duration::from_secs(10));
     bench.is(Mode::Refusing);
-    bench.drain.step(Tier::P1, u64::MAX).await;
+    bench.drain.step(Tier::P1, u64::MAX, 1.0).await;
     bench.hand.advance(Duration::from_secs(60));
     bench.is(Mode::Here);
     bench.drain().await;
@@ -58,7 +58,7 @@ async fn a_job_that_the_backend_never_takes_goes_to_the_dead_letters_and_the_oth
     }
     bench.is(Mode::Small(10));
     for _ in 0..10 {
-        bench.drain.step(Tier::P1, u64::MAX).await;
+        bench.drain.step(Tier::P1, u64::MAX, 1.0).await;
         bench.hand.advance(Duration::from_secs(1));
     }
     assert_eq!(bench.backend.payloads(Tier::P1).await, ["a", "b", "c"]);
@@ -83,5 +83,5 @@ async fn a_job_that_the_backend_never_takes_goes_to_the_dead_letters_and_the_oth
 #[tokio::test]
 async fn the_drain_says_nothing_of_a_tier_that_has_nothing() {
     let mut bench = Bench::new();
-    assert_eq!(bench.drain.step(Tier::P2, u64::MAX).await, Step::Idle);
+    assert_eq!(bench.drain.step(Tier::P2, u64::MAX, 1.0).await, Step::Idle);
 }

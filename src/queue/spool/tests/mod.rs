@@ -68,10 +68,18 @@ impl Bench {
         bench
     }
 
+    /// As it is before the first reading.
+    fn unread(self) -> Bench {
+        for tier in Tier::ALL {
+            self.queue.0.lane(tier).forget_depth();
+        }
+        self
+    }
+
     fn read_now(&self) {
         for tier in Tier::ALL {
             let depth = self.backend.depth(tier);
-            self.queue.0.lane(tier).backend_depth = Some(depth);
+            self.queue.0.lane(tier).saw(depth);
         }
     }
 
@@ -95,7 +103,7 @@ impl Bench {
 
     async fn drain_below(&mut self, limit: u64) {
         for tier in Tier::ALL {
-            while self.drain.step(tier, limit).await == Step::Moved {}
+            while self.drain.step(tier, limit, 1.0).await == Step::Moved {}
         }
     }
 

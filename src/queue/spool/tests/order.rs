@@ -26,12 +26,12 @@ async fn behind_the_last_spooled_jobs_later_ones_wait_a_moment_and_go_straight()
     bench.is(Mode::Away);
     bench.put("k1", Some("k")).await;
     bench.is(Mode::Refusing);
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Idle, "the last one is on its way");
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Idle, "the last one is on its way");
     bench.is(Mode::Here);
     let held = bench.queue.enqueue(Tier::P1, vec![job("k2", Some("k"))]).unwrap();
     assert_eq!(bench.spooled(Tier::P1), 1);
     bench.hand.advance(Duration::from_millis(100));
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Moved);
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Moved);
     assert_eq!(held.await.unwrap().durability, Durability::Memory);
     assert_eq!(bench.backend.payloads(Tier::P1).await, ["k1", "k2"]);
 }
@@ -46,7 +46,7 @@ async fn a_key_under_which_jobs_keep_coming_leaves_the_spool_all_the_same() {
     let mut straight = 0;
     for number in 1..200 {
         storing.push(bench.queue.enqueue(Tier::P1, vec![job(&number.to_string(), Some("k"))]).unwrap());
-        bench.drain.step(Tier::P1, u64::MAX).await;
+        bench.drain.step(Tier::P1, u64::MAX, 1.0).await;
         bench.hand.advance(Duration::from_millis(1));
     }
     for storing in storing {
@@ -65,11 +65,11 @@ async fn jobs_that_wait_for_the_last_spooled_ones_are_spooled_when_those_do_not_
     bench.is(Mode::Away);
     bench.put("k1", Some("k")).await;
     bench.is(Mode::Refusing);
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Idle, "they are held from now on");
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Idle, "they are held from now on");
     let held = bench.queue.enqueue(Tier::P1, vec![job("k2", Some("k"))]).unwrap();
     assert_eq!(bench.spooled(Tier::P1), 1);
     bench.hand.advance(Duration::from_secs(1));
-    bench.drain.step(Tier::P0, u64::MAX).await;
+    bench.drain.step(Tier::P0, u64::MAX, 1.0).await;
     assert_eq!(
         held.await.unwrap().durability,
         Durability::Spooled,
@@ -89,7 +89,7 @@ impl Bench {
                 Ok(answer) => return answer,
                 Err(_) => {
                     self.hand.advance(SHORT);
-                    self.drain.step(Tier::P1, u64::MAX).await;
+                    self.drain.step(Tier::P1, u64::MAX, 1.0).await;
                 }
             }
         }
@@ -140,7 +140,7 @@ async fn plays(acts: Vec<Act>) {
             }
             Act::Be(mode) => bench.is(mode),
             Act::Step => {
-                bench.drain.step(Tier::P1, u64::MAX).await;
+                bench.drain.step(Tier::P1, u64::MAX, 1.0).await;
             }
             Act::Restart => bench = bench.restarted().await,
         }

@@ -98,14 +98,14 @@ async fn closing_keeps_what_the_backend_refuses_meanwhile() {
     assert_eq!(bench.store(job("b", None)).await, Err(StoreError::Closed));
     let mut bench = bench.restarted_over_the_file().await;
     assert_eq!(bench.spooled(Tier::P1), 1);
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Moved);
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Moved);
 }
 
 #[tokio::test]
 async fn a_closed_queue_ends_the_drain() {
     let mut bench = Bench::new();
     bench.queue.close().await;
-    assert_eq!(bench.drain.step(Tier::P1, u64::MAX).await, Step::Closed);
+    assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Closed);
 }
 
 impl Bench {

@@ -48,7 +48,7 @@ async fn jobs_found_at_start_are_no_work_of_anybodys() {
     bench.is(Mode::CutAfter);
     let start = read(&bench).await;
     assert_eq!(start.backlog.waiting, 2);
-    bench.drain.step(Tier::P1, u64::MAX).await;
+    bench.drain.step(Tier::P1, u64::MAX, 1.0).await;
     bench.hand.advance(Duration::from_secs(2));
     bench.is(Mode::Here);
     bench.drain().await;

@@ -35,7 +35,7 @@ async fn a_gateway_that_dies_while_it_moves_jobs_on_loses_none_and_doubles_none(
     }
     let mut bench = bench;
     bench.is(Mode::CutAfter);
-    bench.drain.step(Tier::P1, u64::MAX).await;
+    bench.drain.step(Tier::P1, u64::MAX, 1.0).await;
     assert_eq!((bench.backend.depth(Tier::P1), bench.spooled(Tier::P1)), (20, 20), "they are in both");
     let mut bench = bench.restarted().await;
     bench.is(Mode::Here);

@@ -1,0 +1,338 @@
+//! The spool before a real Redis: outages, kills in the midst of them, and what workers then find.
+
+use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::jobs::type_of;
+use crate::support::policy::Policy;
+use crate::support::poll::until;
+use crate::support::redis::Redis;
+use crate::support::redis_worker::{Taken, of_entry};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_with_kills_in_it_loses_no_receipt_and_keeps_the_order_of_each_key() {
+    play(Duration::from_secs(12), true).await;
+}
+
+/// As operators would play it; too long for every run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes two minutes"]
+async fn an_outage_of_a_minute_at_rated_load_loses_no_receipt() {
+    play(Duration::from_secs(60), false).await;
+}
+
+#[tokio::test]
+async fn a_tier_that_does_not_spool_is_told_to_wait_and_one_that_does_is_taken_also_from_the_start() {
+    let mut redis = Redis::durable(&[]).await;
+    redis.kill();
+    let gateway = spooling(&redis, &policy()).start().await;
+    let receipt = gateway.accept("p1", "early").await;
+    assert_eq!(receipt.durability, "spooled");
+    let answer = gateway.post("bulk", &[("tidegate-type", type_of("p2"))]).await;
+    let problem = answer.problem(503, "backend_unavailable");
+    assert_eq!(problem.outcome, "not_stored");
+    assert!(problem.retry_after.is_some() && answer.took < Duration::from_secs(1), "{answer:?}");
+    let status = gateway.status().await;
+    assert_eq!(
+        (&status["tiers"]["p1"]["spooling"], &status["tiers"]["p1"]["spool_depth"]),
+        (&json!(true), &json!(1))
+    );
+    assert_eq!(
+        (&status["tiers"]["p2"]["spooling"], &status["durability"]),
+        (&json!(false), &json!("spooled"))
+    );
+    assert_eq!(gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]), 1);
+    assert_eq!(gateway.ingest.get("/readyz").send().await.status, 200);
+    redis.restart().await;
+    empties(&gateway, "p1").await;
+    let found = entries(&redis, "jobs:standard").await;
+    assert_eq!(found.iter().map(Taken::id).collect::<Vec<_>>(), [receipt.id.as_str()]);
+    assert_eq!(gateway.accept("p1", "late").await.durability, "disk");
+    gateway.accept("p2", "bulk").await;
+    for words in ["jobs go to the spool", "the backend is back", "the spool is empty again"] {
+        until(words, Duration::from_secs(5), async || gateway.log().contains(words).then_some(())).await;
+    }
+    gateway.finish_after_outage().await;
+}
+
+#[tokio::test]
+async fn a_full_spool_is_an_outage_and_critical_work_still_has_room() {
+    let mut redis = Redis::durable(&[]).await;
+    let policy = policy().tier("p2", "spool", "true");
+    let gateway = spooling(&redis, &policy).set("spool.max_bytes", "2MiB").start().await;
+    redis.kill();
+    let large = "x".repeat(20_000);
+    let mut spooled = HashMap::new();
+    let mut total = 0;
+    for (tier, share) in [("p2", 0.5), ("p1", 0.75), ("p0", 1.0)] {
+        let count = fill(&gateway, tier, &large).await;
+        spooled.insert(tier, count);
+        total += count;
+        let bytes = (total * large.len()) as f64;
+        let bound = share * f64::from(2 << 20);
+        assert!((0.7 * bound..=bound).contains(&bytes), "{tier}: {bytes} of {bound}");
+    }
+    let answer = gateway.post(&large, &[("tidegate-type", type_of("p2"))]).await;
+    assert_eq!(answer.problem(503, "backend_unavailable").outcome, "not_stored");
+    redis.restart().await;
+    for (tier, queue) in [("p0", "jobs:critical"), ("p1", "jobs:standard"), ("p2", "jobs:bulk")] {
+        empties(&gateway, tier).await;
+        let spooled = spooled[tier];
+        assert_eq!(entries(&redis, queue).await.len(), spooled, "{tier}");
+    }
+    gateway.accept("p2", &large).await;
+    gateway.finish_after_outage().await;
+}
+
+#[tokio::test]
+async fn a_job_sent_again_after_an_open_answer_keeps_its_id_through_the_spool() {
+    let redis = Redis::durable(&[]).await;
+    let gateway = spooling(&redis, &policy()).set("limits.request_timeout", "3s").start().await;
+    gateway.accept("p1", "before").await;
+    redis.stop();
+    let key = [("idempotency-key", "k"), ("tidegate-type", "order")];
+    let first = gateway.post("once", &key).await;
+    // Redis stands still with the job on its way to it: nobody knows, or the gateway knew already.
+    assert!(matches!(first.status, 504 | 202), "{first:?}");
+    let again = until("the outage shows", Duration::from_secs(10), async || {
+        let answer = gateway.post("once", &key).await;
+        (answer.status == 202).then_some(answer)
+    })
+    .await;
+    let receipt = again.receipt();
+    assert_eq!(receipt.durability, "spooled");
+    redis.cont();
+    empties(&gateway, "p1").await;
+    let found = entries(&redis, "jobs:standard").await;
+    let once: Vec<_> = found.iter().filter(|entry| entry.text() == "once").map(Taken::id).collect();
+    assert_eq!(once, [receipt.id.as_str()]);
+    let third = gateway.post("once", &key).await.receipt();
+    assert_eq!((third.id, third.duplicate), (receipt.id, true));
+    gateway.finish_after_outage().await;
+}
+
+/// What clients of one play know.
+#[derive(Default)]
+struct Book {
+    /// Id by payload, in order of the receipts.
+    receipts: Mutex<Vec<(String, String)>>,
+    spooled: Mutex<usize>,
+    refused: Mutex<usize>,
+    over: AtomicBool,
+}
+
+/// Clients of one key each go on while Redis dies and comes back; with `kills` the gateway dies in the outage and again while
+/// it empties the spool.
+async fn play(outage: Duration, kills: bool) {
+    let mut redis = Redis::durable(&[]).await;
+    let mut gateway = spooling(&redis, &policy().tier("p1", "target", "{ depth: 4000 }")).start().await;
+    let book = Book::default();
+    load(&gateway, &book, Duration::from_secs(2)).await;
+    redis.kill();
+    if kills {
+        load_until_killed(&mut gateway, &book, outage / 2).await;
+        load(&gateway, &book, outage / 2).await;
+    } else {
+        load(&gateway, &book, outage).await;
+    }
+    let waiting = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]);
+    println!("{waiting} in the spool after {outage:?}, {} receipts", book.receipts.lock().unwrap().len());
+    assert!(waiting > 1_000, "only {waiting} in the spool");
+    redis.restart().await;
+    let mut found = Vec::new();
+    if kills {
+        // The window lets some out at once; the rest follows as it is worked off.
+        take(&redis, &mut found, 6_000).await;
+        let left = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]);
+        println!("killed with {left} left");
+        gateway.kill();
+        gateway.restart().await;
+    }
+    let rest = async {
+        let started = Instant::now();
+        until("the spool is empty", Duration::from_secs(120), async || {
+            take_some(&redis, &mut found).await;
+            let left = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]);
+            (left == 0).then_some(())
+        })
+        .await;
+        println!("emptied in {:?} more", started.elapsed());
+        book.over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(rest, load(&gateway, &book, Duration::from_secs(600)));
+    book.over.store(false, Ordering::Relaxed);
+    load(&gateway, &book, Duration::from_secs(1)).await;
+    while take_some(&redis, &mut found).await > 0 {}
+    book.check(&found);
+    gateway.finish_after_outage().await;
+}
+
+/// Each client sends one job after the other under its own ordering key, for so long or until the play is over.
+async fn load(gateway: &Gateway, book: &Book, period: Duration) {
+    let end = Instant::now() + period;
+    all((0..CLIENTS).map(|client| client_of(gateway, book, client, end))).await;
+}
+
+async fn load_until_killed(gateway: &mut Gateway, book: &Book, period: Duration) {
+    {
+        let kill = async {
+            sleep(period).await;
+            gateway.signal("KILL");
+        };
+        tokio::join!(kill, load(gateway, book, period + Duration::from_secs(60)));
+    }
+    gateway.kill();
+    gateway.restart().await;
+}
+
+/// Until all of them are ready.
+async fn all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut waiting: Vec<_> = futures.map(Box::pin).collect();
+    poll_fn(|context| {
+        waiting.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+async fn client_of(gateway: &Gateway, book: &Book, client: usize, end: Instant) {
+    let mut ticks = interval(Duration::from_secs(1) / PER_CLIENT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let key = format!("key-{client}");
+    while !book.over.load(Ordering::Relaxed) && Instant::now() < end {
+        ticks.tick().await;
+        let payload = format!("{client}/{}", rand::random::<u64>());
+        let headers = [("tidegate-type", "order"), ("tidegate-ordering-key", key.as_str())];
+        let Ok(answer) = gateway.try_post(&payload, &headers).await else { return };
+        if answer.status == 202 {
+            let receipt = answer.receipt();
+            *book.spooled.lock().unwrap() += usize::from(receipt.durability == "spooled");
+            book.receipts.lock().unwrap().push((payload, receipt.id));
+        } else {
+            assert!(matches!(answer.status, 429 | 503 | 504), "{answer:?}");
+            *book.refused.lock().unwrap() += 1;
+        }
+    }
+}
+
+impl Book {
+    /// Every receipt is there once, under its id, and per key in the order of the receipts.
+    fn check(&self, found: &[Taken]) {
+        let receipts = self.receipts.lock().unwrap();
+        println!(
+            "{} receipts, {} of them spooled, {} refused, {} found",
+            receipts.len(),
+            self.spooled.lock().unwrap(),
+            self.refused.lock().unwrap(),
+            found.len()
+        );
+        assert!(*self.spooled.lock().unwrap() > 1_000, "the outage was too short to prove anything");
+        let mut ids = HashSet::new();
+        let twice: Vec<_> = found.iter().filter(|taken| !ids.insert(taken.id())).collect();
+        assert!(twice.is_empty(), "{} ids twice: {twice:?}", twice.len());
+        let missing: Vec<_> = receipts.iter().filter(|(_, id)| !ids.contains(id.as_str())).collect();
+        assert!(missing.is_empty(), "{} of {} missing: {missing:?}", missing.len(), receipts.len());
+        let known: HashSet<_> = receipts.iter().map(|(payload, _)| payload.as_str()).collect();
+        for client in 0..CLIENTS {
+            let prefix = format!("{client}/");
+            let sent: Vec<_> = receipts
+                .iter()
+                .map(|(payload, _)| payload.as_str())
+                .filter(|p| p.starts_with(&prefix))
+                .collect();
+            let came: Vec<_> = found
+                .iter()
+                .map(Taken::text)
+                .filter(|p| p.starts_with(&prefix) && known.contains(p))
+                .collect();
+            assert!(sent == came, "the order of key {client} is another one");
+        }
+    }
+}
+
+/// Posts until the spool is full; how many jobs it took.
+async fn fill(gateway: &Gateway, tier: &str, payload: &str) -> usize {
+    let mut count = 0;
+    until("the spool is full", Duration::from_secs(60), async || {
+        let answer = gateway.post(payload, &[("tidegate-type", type_of(tier))]).await;
+        match answer.status {
+            202 => {
+                // Until the outage shows, Redis has the job: none is sent before.
+                assert_eq!(answer.receipt().durability, "spooled");
+                count += 1;
+                None
+            }
+            504 => None,
+            _ => {
+                let problem = answer.problem(503, "backend_unavailable");
+                problem.document["detail"].as_str().unwrap().contains("the spool is full").then_some(())
+            }
+        }
+    })
+    .await;
+    count
+}
+
+async fn empties(gateway: &Gateway, tier: &str) {
+    until("the spool is empty", Duration::from_secs(30), async || {
+        let left = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", tier)]);
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+/// Takes jobs as a worker until there are so many.
+async fn take(redis: &Redis, found: &mut Vec<Taken>, count: usize) {
+    until("enough jobs came out of the spool", Duration::from_secs(60), async || {
+        take_some(redis, found).await;
+        (found.len() >= count).then_some(())
+    })
+    .await;
+}
+
+/// Takes what is there, and is done with it.
+async fn take_some(redis: &Redis, found: &mut Vec<Taken>) -> usize {
+    let read = ["XREADGROUP", "GROUP", "workers", "w", "COUNT", "500", "STREAMS", "jobs:standard", ">"];
+    let Ok(reply) = redis.try_cli(&read).await else { return 0 };
+    let entries: Vec<_> = match reply.items().first() {
+        Some(stream) => stream.items()[1].items().iter().map(|entry| of_entry(entry).1).collect(),
+        None => return 0,
+    };
+    let mut ack = vec!["XACK", "jobs:standard", "workers"];
+    ack.extend(entries.iter().map(|taken| taken.entry.as_str()));
+    redis.cli(&ack).await;
+    let count = entries.len();
+    found.extend(entries);
+    count
+}
+
+async fn entries(redis: &Redis, queue: &str) -> Vec<Taken> {
+    redis.cli(&["XRANGE", queue, "-", "+"]).await.items().iter().map(|entry| of_entry(entry).1).collect()
+}
+
+fn policy() -> Policy {
+    Policy::calm().tier("p0", "spool", "true").tier("p1", "spool", "true")
+}
+
+fn spooling(redis: &Redis, policy: &Policy) -> Setup {
+    let setup = Setup::with(policy);
+    let path = setup.folder().join("spool.db").display().to_string();
+    setup
+        .set("backend", "redis")
+        .set("redis.url", &redis.url())
+        .set("redis.timeout", "1s")
+        .set("redis.trim", "never")
+        .set("spool.path", &path)
+}
+
+const CLIENTS: usize = 10;
+/// Jobs a second of each.
+const PER_CLIENT: u32 = 100;
