@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::app::backend::Backend;
 use crate::clock::Clock;
 use crate::config::{AdminSettings, Settings};
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::OpenError;
@@ -33,6 +33,9 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::share::Share;
+use crate::runtime::share::exchange::{BadMeetingPoint, Exchange};
+use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown;
 use crate::runtime::signals::StopSignals;
 use crate::runtime::spool_drain::SpoolDrain;
@@ -59,6 +62,9 @@ pub enum StartError {
     /// The address of Redis.
     #[error("redis.url cannot be used")]
     Address(#[from] BadAddress),
+    /// The address at which gateways share.
+    #[error("share.redis_url cannot be used")]
+    MeetingPoint(#[from] BadMeetingPoint),
     /// A tier requires more than the backend gives.
     #[error("tier {tier} requires {required}, and Redis gives {}: {fix}", reached.as_str())]
     Durability {
@@ -110,10 +116,17 @@ pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     let clock = Clock::start();
     let Backend { queue, leases, drain } = backend::open(&settings, &policy, clock).await?;
     let gateway = gateway(&settings, policy, queue, leases, clock)?;
+    let mut exchange = exchange(&settings, &gateway)?;
+    if let Some(exchange) = &mut exchange {
+        exchange.begin().await;
+    }
     let mut control = control_loop(&gateway);
     control.first_step(gateway.queue.as_ref()).await;
     let mut tasks = serve(&settings, &gateway, ingest, admin);
     tasks.spawn(control.run(Arc::clone(&gateway.queue)));
+    if let Some(exchange) = exchange {
+        tasks.spawn(exchange.run(gateway.lifecycle.clone()));
+    }
     if let Some(drain) = drain {
         let policy = Arc::clone(&gateway.policy);
         tasks.spawn(SpoolDrain::new(drain, gateway.admission.clone(), policy).run());
@@ -178,8 +191,11 @@ fn gateway(
 ) -> Result<Gateway, StartError> {
     let metrics = Arc::new(Metrics::new(settings.classic_metric_names)?);
     let regulator = Regulator::new(&policy.regulator, random::number(), clock.now());
+    let share = (settings.share != ShareSettings::Alone)
+        .then(|| Share::new(random::number(), policy.regulator.controller.interval, clock));
     Ok(Gateway {
         clock,
+        share,
         admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
         forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
         policy: Arc::new(ArcSwap::from_pointee(policy)),
@@ -195,7 +211,18 @@ fn gateway(
 
 fn control_loop(gateway: &Gateway) -> ControlLoop {
     let period = gateway.policy.load().regulator.controller.interval;
-    ControlLoop::new(gateway.admission.clone(), Arc::clone(&gateway.metrics), period)
+    ControlLoop::new(gateway.admission.clone(), gateway.share.clone(), Arc::clone(&gateway.metrics), period)
+}
+
+/// The exchange with the other gateways, where there may be some.
+fn exchange(settings: &Settings, gateway: &Gateway) -> Result<Option<Exchange>, StartError> {
+    let (ShareSettings::Redis(meeting_point), Some(share)) = (&settings.share, &gateway.share) else {
+        return Ok(None);
+    };
+    let policy = gateway.policy.load();
+    let queues = TierMap::from_fn(|tier| policy.tiers[tier].queue.to_string());
+    let admission = gateway.admission.clone();
+    Ok(Some(Exchange::new(share.clone(), admission, meeting_point, &queues, gateway.clock)?))
 }
 
 /// Starts both listeners.

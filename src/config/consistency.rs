@@ -2,12 +2,19 @@
 
 use std::net::SocketAddr;
 
-use crate::config::Settings;
+use crate::config::{Backend, Settings};
+use crate::runtime::share::settings::ShareSettings;
 use crate::yaml::decode::Field;
 
 /// Notes every broken rule.
 pub(super) fn check(root: &Field<'_>, settings: &Settings) {
     check_listeners(root, settings);
+    if settings.backend == Backend::Embedded && settings.share != ShareSettings::Alone {
+        first_written(root, &[&["share", "mode"], &["backend"]]).refuse(
+            "share.mode: redis needs a backend that gateways can share: an embedded queue is of one gateway alone"
+                .to_owned(),
+        );
+    }
     let limits = &settings.limits;
     let job = limits.max_job_bytes;
     if job > limits.max_in_flight_bytes {

@@ -14,6 +14,7 @@ use crate::domain::units::{Cost, Rate};
 use crate::regulator::Regulator;
 use crate::regulator::report::{Signal, TickReport};
 use crate::regulator::settings::{OnStale, RegulatorSettings, TierSettings};
+use crate::regulator::share::part::Part;
 
 /// One thing that can happen to a regulator.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ enum Deed {
     GiveBack,
     Tick(Option<Reading>),
     Apply(Box<RegulatorSettings>),
+    Hear(Part),
 }
 
 proptest! {
@@ -44,6 +46,7 @@ proptest! {
                     settings = *new;
                     regulator.apply(&settings, now);
                 }
+                Deed::Hear(part) => regulator.hear(TierMap::from_fn(|_| part), now),
                 Deed::Tick(reading) => {
                     let report = regulator.tick(only_p1(reading), now)[Tier::P1];
                     check_report(&report, settings.tiers[Tier::P1].rate)?;
@@ -203,7 +206,8 @@ fn check_report(report: &TickReport, bounds: RateBounds) -> Result<(), TestCaseE
     ];
     prop_assert!(numbers.iter().all(|number| number.is_finite()), "{report:?}");
     prop_assert!(report.predicted_depth >= 0.0);
-    prop_assert!(report.rate >= bounds.min, "{report:?}");
+    let least = report.share * bounds.min.jobs_per_second();
+    prop_assert!(report.rate.jobs_per_second() >= (1.0 - 1e-12) * least, "{report:?}");
     prop_assert!(bounds.max.is_none_or(|max| report.rate <= max), "{report:?}");
     prop_assert!(
         report.signal == Signal::Awaited || report.signal_age.is_some() || report.signal == Signal::Stale
@@ -273,7 +277,25 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::GiveBack),
         4 => prop::option::weighted(0.8, any_reading()).prop_map(Deed::Tick),
         1 => settings().prop_map(|settings| Deed::Apply(Box::new(settings))),
+        1 => part().prop_map(Deed::Hear),
     ]
+}
+
+/// Anything that other replicas could tell.
+fn part() -> impl Strategy<Value = Part> {
+    let count = || prop_oneof![0_u64..100_000, any::<u64>()];
+    let share = prop::option::weighted(0.8, prop_oneof![1e-4..1.0, Just(1.0)]);
+    (share, count(), 0.0..1e15, 0.0..1e9, any::<bool>(), prop::option::of(-1e9..1e9)).prop_map(
+        |(share, others, presumed, doubt, held_back, integral)| Part {
+            share,
+            others,
+            presumed,
+            doubt,
+            held_back,
+            integral,
+            lateness: Duration::from_millis(300),
+        },
+    )
 }
 
 /// Any reading: counters that run backwards, depths beyond belief, times that jump.

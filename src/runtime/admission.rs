@@ -9,8 +9,11 @@ use crate::clock::Clock;
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::units::Cost;
+use crate::queue::Spool;
 use crate::regulator::Regulator;
 use crate::regulator::report::TickReport;
+use crate::regulator::share::part::Intake;
+use crate::runtime::share::Share;
 use crate::telemetry::metrics::Metrics;
 
 /// The handle through which requests ask and the control loop steers.
@@ -63,6 +66,28 @@ impl Admission {
         let reports = self.regulator().tick_beside_spool(readings, spooling, self.0.clock.now());
         self.0.reports.send_replace(reports);
         reports
+    }
+
+    /// The same where other gateways have a share: on the sum of all counts. `spool` as the queue tells it.
+    pub fn tick_sharing(
+        &self,
+        share: &Share,
+        readings: TierMap<Option<Reading>>,
+        spool: Spool,
+    ) -> TierMap<TickReport> {
+        let now = self.0.clock.now();
+        let steps = share.step(readings, spool.depth, self.intake(), now);
+        let mut regulator = self.regulator();
+        regulator.hear(steps.map(|_, (_, part)| part), now);
+        let reports = regulator.tick_beside_spool(steps.map(|_, (reading, _)| reading), spool.tiers, now);
+        drop(regulator);
+        self.0.reports.send_replace(reports);
+        reports
+    }
+
+    /// What this gateway let in, for the others.
+    pub fn intake(&self) -> TierMap<Intake> {
+        self.regulator().intake()
     }
 
     /// The reports of the last control step.

@@ -12,12 +12,15 @@ use crate::queue::error::QueueError;
 use crate::queue::{JobQueue, Spool};
 use crate::regulator::report::{Signal, TickReport};
 use crate::runtime::admission::Admission;
+use crate::runtime::share::Share;
 use crate::telemetry::metrics::Metrics;
 
 /// Steers the gate for ever, one step every `period`.
 #[derive(Debug)]
 pub struct ControlLoop {
     admission: Admission,
+    /// Where other gateways steer the same queue.
+    share: Option<Share>,
     metrics: Arc<Metrics>,
     period: Duration,
     last: TierMap<TickReport>,
@@ -27,10 +30,15 @@ pub struct ControlLoop {
 }
 
 impl ControlLoop {
-    /// A loop that steers this gate.
-    pub fn new(admission: Admission, metrics: Arc<Metrics>, period: Duration) -> ControlLoop {
+    /// A loop that steers this gate, with what it knows of other gateways where it shares.
+    pub fn new(
+        admission: Admission,
+        share: Option<Share>,
+        metrics: Arc<Metrics>,
+        period: Duration,
+    ) -> ControlLoop {
         let (last, failed, spool) = (TierMap::default(), TierMap::default(), Spool::default());
-        ControlLoop { admission, metrics, period, last, failed, spool }
+        ControlLoop { admission, share, metrics, period, last, failed, spool }
     }
 
     /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
@@ -68,7 +76,10 @@ impl ControlLoop {
             Some(readings) => readings.map(|tier, reading| self.news(tier, reading)),
             None => TierMap::default(),
         };
-        let reports = self.admission.tick(readings, spool.tiers);
+        let reports = match &self.share {
+            Some(share) => self.admission.tick_sharing(share, readings, spool),
+            None => self.admission.tick(readings, spool.tiers),
+        };
         for tier in Tier::ALL {
             log_changes(tier, &self.last[tier], &reports[tier]);
             log_spool(tier, &self.spool, &spool);

@@ -14,6 +14,7 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
+use crate::runtime::share::Share;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::scrape::Scrape;
 
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub policy: Arc<ArcSwap<Policy>>,
     /// The gate.
     pub admission: Admission,
+    /// What is known of the other gateways, where this one shares its backend.
+    pub share: Option<Share>,
     /// The way to the queue.
     pub forward: Forward,
     /// The idempotency keys under which jobs are being stored.
@@ -53,6 +56,7 @@ impl Gateway {
         let spool = self.queue.spool();
         self.metrics.render(&Scrape {
             reports: self.admission.reports(),
+            replicas: self.share.as_ref().map_or(1, |share| share.state().replicas),
             totals: self.queue.totals(),
             keys: self.queue.key_index(),
             spooled: spool.depth,

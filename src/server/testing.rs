@@ -113,6 +113,7 @@ impl Desk {
             clock,
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
+            share: None,
             forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
             claims: Claims::default(),
             queue,

@@ -18,6 +18,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Scrape<'a> {
     /// The last control step.
     pub reports: TierMap<TickReport>,
+    /// The replicas that share the backend.
+    pub replicas: usize,
     /// The queue's counts.
     pub totals: TierMap<Totals>,
     /// The idempotency keys.
@@ -78,6 +80,8 @@ pub(super) struct Scraped {
     rate: GaugeVec,
     pressure: GaugeVec,
     target: GaugeVec,
+    share_ratio: GaugeVec,
+    share_replicas: Gauge,
     spool: GaugeVec,
     spool_duplicates: IntCounterVec,
     lost_unread: IntCounterVec,
@@ -123,6 +127,8 @@ impl Scraped {
             rate: family::ADMISSION_RATE.gauges(registry)?,
             pressure: family::PRESSURE.gauges(registry)?,
             target: family::TARGET_DEPTH.gauges(registry)?,
+            share_ratio: family::SHARE_RATIO.gauges(registry)?,
+            share_replicas: family::SHARE_REPLICAS.gauge(registry)?,
             spool: family::SPOOL_DEPTH.gauges(registry)?,
             spool_duplicates: family::SPOOL_DUPLICATES.counters(registry)?,
             lost_unread: family::LOST_UNREAD.counters(registry)?,
@@ -148,6 +154,7 @@ impl Scraped {
             self.lost_unread.with_label_values(&[tier.as_str()]);
             self.headroom.with_label_values(&[tier.as_str()]).set(f64::INFINITY);
         }
+        self.share_replicas.set(scrape.replicas as f64);
         self.set_held(&scrape.held);
         self.keys.set(scrape.keys.keys as f64);
         self.key_horizon.set(scrape.keys.horizon.as_secs_f64());
@@ -210,6 +217,7 @@ impl Scraped {
             (&self.rate, report.rate.jobs_per_second()),
             (&self.pressure, report.pressure),
             (&self.target, report.target_depth),
+            (&self.share_ratio, report.share),
         ] {
             gauges.with_label_values(&[tier.as_str()]).set(value);
         }

@@ -1,6 +1,5 @@
 //! A replica's line: what it publishes for the others, in plain values.
 
-use crate::domain::backlog::Flows;
 use crate::domain::tier::TierMap;
 use crate::domain::time::Moment;
 use crate::regulator::share::part::Intake;
@@ -29,8 +28,11 @@ pub struct Told {
     pub intake: Intake,
     /// Jobs asked for per second, smoothed.
     pub demand: f64,
-    /// What had come in and gone out beside the workers, at the last reading.
-    pub flows: Flows,
+    /// Jobs of its own that stood in the shared queue at its last reading or were taken from there, since the start; below
+    /// zero where others than it lets in are in its spool. What happens at workers shows in every replica's own readings.
+    pub stored: i64,
+    /// Dead letters that it put back into the queue until then.
+    pub replayed: u64,
     /// When that reading was taken; `None` before the first.
     pub taken: Option<Moment>,
 }

@@ -51,22 +51,33 @@ impl Replicas {
     }
 
     /// One step before the law's own: what this replica did until now and the readings that came. Returns, per tier, the
-    /// newest reading for whose moment all counts are known, summed, and the part for the law.
+    /// newest reading for whose moment all counts are known, summed, and the part for the law. `spooled` are the jobs of the
+    /// readings that stand in this replica's spool: in its depth, and on their way for the others.
     pub fn step(
         &mut self,
         readings: TierMap<Option<Reading>>,
+        spooled: TierMap<u64>,
         intake: TierMap<Intake>,
         now: Moment,
     ) -> TierMap<(Option<Reading>, Part)> {
         let longest = self.interval.mul_f64(INTERVALS_HELD).saturating_add(EXCHANGE_HELD);
         let hold = Hold { presence: &self.presence, longest };
         let tiers = &mut self.tiers;
-        readings.map(|tier, reading| tiers[tier].step(reading, intake[tier], hold, now))
+        readings.map(|tier, reading| {
+            let reading = reading.map(|reading| (reading, spooled[tier]));
+            tiers[tier].step(reading, intake[tier], hold, now)
+        })
     }
 
-    /// What this replica tells the others, as of its last step.
-    pub fn line(&self, at: Moment) -> Line {
-        Line { id: self.id, at, leaving: false, tiers: TierMap::from_fn(|tier| self.tiers[tier].told()) }
+    /// What this replica tells the others: what it did until now, and its last reading.
+    pub fn line(&mut self, intake: TierMap<Intake>, now: Moment) -> Line {
+        self.tiers.iter_mut().for_each(|(tier, share)| share.note(intake[tier], now));
+        Line { id: self.id, at: now, leaving: false, tiers: TierMap::from_fn(|tier| self.tiers[tier].told()) }
+    }
+
+    /// Which one this is.
+    pub const fn id(&self) -> ReplicaId {
+        self.id
     }
 
     /// The replicas there are, this one included.

@@ -36,7 +36,8 @@ impl Presence {
             if line.leaving {
                 self.others.remove(&line.id);
             } else if let Some(sight) = self.others.get_mut(&line.id) {
-                if line.at > sight.at {
+                // A server's clock that was set makes lines earlier: what changes is alive.
+                if line.at != sight.at {
                     *sight = Sight { at: line.at, silent: Duration::ZERO };
                 }
             } else if now.since(line.at) < FORGET_AFTER && self.others.len() + 1 < MOST_REPLICAS {

@@ -17,7 +17,7 @@ impl Demand {
             return 0.0;
         };
         let elapsed = now.seconds_since(then);
-        if elapsed > 0.0 {
+        if elapsed >= SHORTEST_SPAN {
             let seen = asked.saturating_sub(before) as f64 / elapsed;
             self.rate -= (seen - self.rate) * (-elapsed / DEMAND_MEMORY).exp_m1();
             self.last = Some((now, asked));
@@ -45,6 +45,9 @@ pub fn share(demand: f64, total: f64, rate: f64, replicas: usize) -> f64 {
 
 /// Seconds over which demand is smoothed: after five of them nothing of it is left.
 const DEMAND_MEMORY: f64 = 1.0;
+
+/// Seconds: what was asked for in less says nothing of a rate.
+const SHORTEST_SPAN: f64 = 0.02;
 
 /// Part of the whole that is split evenly whatever is asked for.
 const KEPT: f64 = 0.03;

@@ -82,29 +82,35 @@ impl TierShare {
         self.share = own;
     }
 
-    /// One step: what this replica did until now and, where one came, a new reading. Returns the newest reading for whose
-    /// moment all counts are known, summed, and the part for the law.
+    /// Notes what this replica did until now.
+    pub fn note(&mut self, intake: Intake, now: Moment) {
+        let demand = self.demand.note(intake.asked, now);
+        self.own.note(Told { intake, demand, ..self.own.told }, now);
+    }
+
+    /// One step: what this replica did until now and, where one came, a new reading, with the jobs of it that stand in this
+    /// replica's spool. Returns the newest reading for whose moment all counts are known, summed, and the part for the law.
     pub fn step(
         &mut self,
-        reading: Option<Reading>,
+        reading: Option<(Reading, u64)>,
         intake: Intake,
         hold: Hold<'_>,
         now: Moment,
     ) -> (Option<Reading>, Part) {
-        let demand = self.demand.note(intake.asked, now);
         let last = self.own.told.taken;
-        let reading = reading.filter(|reading| last.is_none_or(|last| reading.taken > last));
-        let (flows, taken) = match &reading {
-            Some(reading) => (reading.flows, Some(reading.taken)),
-            None => (self.own.told.flows, last),
-        };
-        self.own.note(Told { intake, demand, flows, taken }, now);
-        if let Some(reading) = reading {
+        if let Some((reading, spooled)) =
+            reading.filter(|(reading, _)| last.is_none_or(|last| reading.taken > last))
+        {
+            let stored = i128::from(reading.flows.stored) - i128::from(spooled);
+            self.own.told.stored = i64::try_from(stored).unwrap_or(i64::MAX);
+            self.own.told.replayed = reading.flows.replayed;
+            self.own.told.taken = Some(reading.taken);
             if self.waiting.len() == MOST_WAITING {
                 self.waiting.pop_front();
             }
             self.waiting.push_back(reading);
         }
+        self.note(intake, now);
         let summed = self.ripe(hold, now).map(|reading| self.sum(reading));
         (summed, self.part(hold, now))
     }
@@ -114,7 +120,8 @@ impl TierShare {
     fn ripe(&mut self, hold: Hold<'_>, now: Moment) -> Option<Reading> {
         let counts = self.others.values().map(|other| other.course.flows.until());
         let known = if hold.presence.is_alive(now) { counts.min().flatten() } else { None };
-        let awaits = !self.others.is_empty() && hold.presence.is_alive(now);
+        // The first one is used as it is: nothing is decided blindly.
+        let awaits = !self.others.is_empty() && self.summed.is_some() && hold.presence.is_alive(now);
         let is_ripe = |reading: &Reading| {
             !awaits
                 || known.is_some_and(|known| reading.taken <= known)
@@ -139,12 +146,11 @@ impl TierShare {
             }
         }
         self.summed = Some(reading.taken);
-        let [stored, replayed, expired, dead] = self.flows.map(|sum| sum as u64);
+        let [stored, replayed] = self.flows.map(|sum| sum as u64);
         let flows = Flows {
             stored: reading.flows.stored.saturating_add(stored),
             replayed: reading.flows.replayed.saturating_add(replayed),
-            expired: reading.flows.expired.saturating_add(expired),
-            dead: reading.flows.dead.saturating_add(dead),
+            ..reading.flows
         };
         Reading { flows, ..reading }
     }
@@ -176,8 +182,7 @@ impl Course {
     fn note(&mut self, told: Told, at: Moment) {
         self.entered.push(at, [told.intake.entered as f64]);
         if let Some(taken) = told.taken {
-            let Flows { stored, replayed, expired, dead } = told.flows;
-            self.flows.push(taken, [stored, replayed, expired, dead].map(|count| count as f64));
+            self.flows.push(taken, [told.stored as f64, told.replayed as f64]);
         }
         self.told = told;
     }
@@ -220,8 +225,8 @@ pub struct Hold<'a> {
     pub longest: Duration,
 }
 
-/// Stored, replayed, expired, dead.
-const FLOWS: usize = 4;
+/// Stored and replayed: what comes in through gateways.
+const FLOWS: usize = 2;
 
 /// Part of what another replica stored between two readings by which its count may be off: between two points it is taken
 /// to have grown evenly.

@@ -8,13 +8,14 @@ use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
 use crate::queue::GroupBacklog;
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
+use crate::runtime::share::Share;
 use crate::server::admin::Admin;
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
@@ -49,7 +50,48 @@ pub(in crate::server) struct Status<'a> {
     in_flight_requests: usize,
     event_listeners: usize,
     event_listeners_dropped: u64,
+    share: ShareStatus,
     tiers: Tiers<'a>,
+}
+
+/// What this gateway has of what all that share its backend let in.
+#[derive(Serialize, JsonSchema)]
+struct ShareStatus {
+    #[schemars(schema_with = "words::share_mode")]
+    mode: &'static str,
+    /// The replicas as this one knows them, itself included.
+    replicas: usize,
+    /// This one's part of each tier: 1 alone, 0 without a share yet.
+    fraction: Fractions,
+    /// Seconds since the others' counts were last read; null where they never were. While it grows, each keeps its last
+    /// share.
+    age_seconds: Option<f64>,
+    /// Lines of others that could not be read, since the start.
+    unreadable: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Fractions {
+    p0: f64,
+    p1: f64,
+    p2: f64,
+}
+
+impl ShareStatus {
+    fn of(share: Option<&Share>, reports: &TierMap<TickReport>) -> ShareStatus {
+        let state = share.map(Share::state);
+        ShareStatus {
+            mode: if share.is_some() { "redis" } else { "alone" },
+            replicas: state.map_or(1, |state| state.replicas),
+            fraction: Fractions {
+                p0: reports[Tier::P0].share,
+                p1: reports[Tier::P1].share,
+                p2: reports[Tier::P2].share,
+            },
+            age_seconds: state.and_then(|state| state.age).as_ref().map(Duration::as_secs_f64),
+            unreadable: state.map_or(0, |state| state.unreadable),
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -164,6 +206,7 @@ impl<'a> Status<'a> {
             in_flight_requests: gateway.in_flight.count(),
             event_listeners: admin.events.listeners(),
             event_listeners_dropped: admin.events.dropped(),
+            share: ShareStatus::of(gateway.share.as_ref(), &reports),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }
     }
@@ -255,7 +298,6 @@ mod tests {
 
     use super::*;
     use crate::domain::backlog::{Backlog, Flows, Reading};
-    use crate::domain::tier::TierMap;
     use crate::domain::units::Rate;
     use crate::policy::Policy;
     use crate::queue::GroupBacklog;

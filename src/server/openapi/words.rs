@@ -53,6 +53,11 @@ pub fn dead_letter_status(_: &mut SchemaGenerator) -> Schema {
     one_of(&["replayed", "purged", "refused", "unknown"])
 }
 
+/// Whether other gateways share the backend.
+pub fn share_mode(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["alone", "redis"])
+}
+
 /// Where the gateway is in its life.
 pub fn phase(_: &mut SchemaGenerator) -> Schema {
     one_of(&["starting", "running", "leaving", "draining", "stopped"])

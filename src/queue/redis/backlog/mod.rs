@@ -6,7 +6,7 @@
 
 mod list;
 pub(super) mod replies;
-mod server_clock;
+pub mod server_clock;
 mod stream;
 
 use std::sync::Arc;

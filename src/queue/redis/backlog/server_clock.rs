@@ -39,6 +39,24 @@ impl ServerClock {
     }
 }
 
+impl ServerClock {
+    /// What the server's clock shows at this moment, since the epoch; `None` before the first exchange.
+    pub fn shows(&self, moment: Moment) -> Option<Duration> {
+        let shown = self.offset()? + i128::from(moment.nanos());
+        Some(Duration::from_nanos(u64::try_from(shown.max(0)).unwrap_or(u64::MAX)))
+    }
+
+    /// The moment at which the server's clock shows this; `None` before the first exchange.
+    pub fn when(&self, server: Duration) -> Option<Moment> {
+        let moment = i128::try_from(server.as_nanos()).unwrap_or(i128::MAX / 2) - self.offset()?;
+        Some(Moment::from_nanos(u64::try_from(moment.max(0)).unwrap_or(u64::MAX)))
+    }
+
+    fn offset(&self) -> Option<i128> {
+        self.lately.iter().min_by_key(|exchange| exchange.round_trip).map(|exchange| exchange.offset)
+    }
+}
+
 /// Exchanges remembered: a few seconds of readings, in which no clock drifts by much.
 const EXCHANGES: usize = 64;
 

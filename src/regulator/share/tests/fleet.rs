@@ -277,13 +277,14 @@ impl Fleet {
         let mut readings = TierMap::default();
         readings[Tier::P1] = Some(Reading { backlog, flows, taken: now });
         if self.shares {
-            let steps = node.replicas.step(readings, node.regulator.intake(), now);
+            let steps = node.replicas.step(readings, TierMap::default(), node.regulator.intake(), now);
             node.regulator.hear(steps.map(|_, (_, part)| part), now);
             readings = steps.map(|_, (reading, _)| reading);
         }
         node.report = node.regulator.tick(readings, now)[Tier::P1];
         if self.shares && node.reaches {
-            self.board.insert(node.id, node.replicas.line(now));
+            let line = node.replicas.line(node.regulator.intake(), now);
+            self.board.insert(node.id, line);
             let lines = self.board.values().map(|line| late(*line, node.slow)).collect();
             node.lines.push_back((self.now + self.latency, lines));
         }

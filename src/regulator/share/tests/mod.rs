@@ -121,7 +121,9 @@ fn the_hard_bound_is_of_all_together() {
     let mut settings = law(TARGET);
     settings.tiers[Tier::P1].max_depth = 1_000;
     for replicas in [1, 3, 8] {
-        let mut fleet = Fleet::with(settings, 0.0, replicas, 10_000.0 / replicas as f64);
+        let mut fleet = Fleet::with(settings, 0.0, replicas, 30.0 / replicas as f64);
+        fleet.run(3.0);
+        fleet.offer(10_000.0 / replicas as f64);
         fleet.measure(5.0);
         println!("max_depth 1,000, nothing drained, {replicas} replicas: peak {:.0}", fleet.peak);
         assert!((950.0..=1_020.0).contains(&fleet.peak));
