@@ -41,10 +41,11 @@ openapi: ## write docs/openapi.json anew from the code; otherwise a test compare
 	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
 	@git diff --stat -- docs/openapi.json
 
-bench: ## micro benchmarks, then requests/s side by side with a bare axum server (ROUNDS=5 SECONDS_EACH=3)
-	@scripts/need cc cargo wrk curl
+bench: ## micro benchmarks, then requests/s beside a bare axum server, then before Redis beside redis-benchmark (ROUNDS=5 SECONDS_EACH=3)
+	@scripts/need cc cargo wrk curl redis-server redis-cli redis-benchmark
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
+	load-tests/bench/redis.sh
 
 league: ## every law in every scenario: docs/control/league.md and the pictures of docs/CONTROL.md
 	@scripts/need cc cargo

@@ -1,15 +1,14 @@
 //! The loop closed: bulk offered at twenty times what the workers can do is held at its target, the workers are
 //! never idle, and critical work does not notice.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::interval;
 
+use crate::support::flood::{Sale, flood};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::jobs::type_of;
 use crate::support::policy::Policy;
@@ -23,8 +22,6 @@ const TARGET: u64 = 300;
 /// For the queue to fill and the loop to settle.
 const WARM_UP: Duration = Duration::from_secs(3);
 const OVERLOAD: Duration = Duration::from_secs(12);
-/// Requests that may wait for their answers at once.
-const IN_FLIGHT: u64 = 400;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_bulk_is_held_at_its_target_while_workers_stay_busy_and_critical_work_flows() {
@@ -35,7 +32,7 @@ async fn a_flood_of_bulk_is_held_at_its_target_while_workers_stay_busy_and_criti
     let worker = tokio::spawn(work(gateway.clone(), sale.clone()));
     let critical = tokio::spawn(trickle(gateway.clone(), sale.clone()));
     let depth = tokio::spawn(watch(gateway.clone(), sale.clone()));
-    flood(&gateway, &sale).await;
+    flood(&gateway, &sale, OFFERED, WARM_UP + OVERLOAD).await;
     sale.over.store(true, Ordering::Relaxed);
     let (asked, idle) = worker.await.unwrap();
     let waits = critical.await.unwrap();
@@ -119,85 +116,6 @@ async fn a_crowd_that_returns_when_told_is_served_with_few_requests_and_without_
     assert!(per_job < 2.5, "{per_job} requests per job");
     assert!(took < Duration::from_secs(25), "the last client was served after {took:?}, ten seconds of work");
     Arc::into_inner(gateway).expect("nobody else holds it").finish().await;
-}
-
-/// What all sides of the sale share.
-#[derive(Debug, Default)]
-struct Sale {
-    over: AtomicBool,
-    admitted: AtomicU64,
-    throttled: AtomicU64,
-    returned: AtomicU64,
-    in_flight: AtomicU64,
-    /// The greatest depth that any receipt of bulk said.
-    peak: AtomicU64,
-    /// When obedient clients come back.
-    returns: Mutex<BinaryHeap<Reverse<Instant>>>,
-}
-
-impl Sale {
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-}
-
-/// Offers bulk at a fixed rate, whatever the answers are, and the returns of obedient clients beside it.
-async fn flood(gateway: &Arc<Gateway>, sale: &Arc<Sale>) {
-    let started = Instant::now();
-    let mut tick = interval(Duration::from_millis(5));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut offered = 0;
-    while started.elapsed() < WARM_UP + OVERLOAD {
-        tick.tick().await;
-        let due = (started.elapsed().as_secs_f64() * OFFERED) as u64;
-        while offered < due {
-            offered += 1;
-            offer(gateway, sale, offered);
-        }
-        let now = Instant::now();
-        loop {
-            let mut returns = sale.returns.lock().unwrap();
-            if returns.peek().is_none_or(|Reverse(at)| *at > now) {
-                break;
-            }
-            returns.pop();
-            drop(returns);
-            sale.returned.fetch_add(1, Ordering::Relaxed);
-            offered += 1;
-            offer(gateway, sale, offered);
-        }
-    }
-    while sale.in_flight.load(Ordering::Relaxed) > 0 {
-        tick.tick().await;
-    }
-}
-
-fn offer(gateway: &Arc<Gateway>, sale: &Arc<Sale>, number: u64) {
-    // A machine that cannot carry the flood drops it here: the test then says so.
-    if sale.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT {
-        return;
-    }
-    sale.in_flight.fetch_add(1, Ordering::Relaxed);
-    let (gateway, sale) = (gateway.clone(), sale.clone());
-    tokio::spawn(async move {
-        let answer = gateway.post("{}", &[("tidegate-type", type_of("p2"))]).await;
-        match answer.status {
-            202 => {
-                sale.admitted.fetch_add(1, Ordering::Relaxed);
-                sale.peak.fetch_max(answer.receipt().depth, Ordering::Relaxed);
-            }
-            _ => {
-                sale.throttled.fetch_add(1, Ordering::Relaxed);
-                let problem = answer.problem(429, "throttled");
-                assert_eq!(problem.tier.as_deref(), Some("p2"));
-                let after = problem.retry_after.unwrap();
-                if number.is_multiple_of(2) {
-                    sale.returns.lock().unwrap().push(Reverse(Instant::now() + after));
-                }
-            }
-        }
-        sale.in_flight.fetch_sub(1, Ordering::Relaxed);
-    });
 }
 
 /// Workers at a fixed rate; how many jobs they could have done in the overloaded time, and for how many of these

@@ -30,6 +30,7 @@ mod protection;
 mod protocol;
 mod queue_contract;
 mod receipts_survive_kill;
+mod redis;
 mod redis_storing;
 mod replicas;
 mod simulate;

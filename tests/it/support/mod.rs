@@ -1,9 +1,11 @@
 //! What the behaviours share: the program under test, two clients, and strict readers of what they hear.
 
 pub mod answer;
+pub mod book;
 pub mod client;
 pub mod coded;
 pub mod command;
+pub mod flood;
 pub mod foreign;
 pub mod gateway;
 pub mod identities;
@@ -11,6 +13,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod policy;
 pub mod poll;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod redis_worker;

@@ -1,0 +1,194 @@
+//! The workers of `examples/redis/`, run as docs/REDIS.md shows them, against a real gateway and a real Redis.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::before;
+use crate::support::foreign::clients;
+use crate::support::gateway::Setup;
+use crate::support::policy::Policy;
+use crate::support::poll::until;
+use crate::support::redis::Redis;
+
+/// A worker's process and what it prints.
+struct Example {
+    lines: Lines<BufReader<ChildStdout>>,
+    child: Child,
+}
+
+impl Example {
+    fn run(name: &str, redis: &Redis, queue: &str) -> Example {
+        let file = root().join("examples/redis").join(name);
+        let mut command = match name.ends_with(".py") {
+            true => {
+                let python = clients().join("python/bin/python");
+                assert!(python.exists(), "{} is missing: run `make test-clients`", python.display());
+                let mut command = Command::new(python);
+                command.arg("-B").arg(file);
+                command
+            }
+            false => Command::new(file),
+        };
+        command.arg(queue).env("REDIS_URL", redis.url()).env("WORKER", "w-1").kill_on_drop(true);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Example { lines, child }
+    }
+
+    async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.expect("it prints in time");
+        line.unwrap().unwrap_or_else(|| panic!("it ended: {:?}", self.child.try_wait()))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn workers_of_a_stream_do_every_job_and_leave_nothing_behind() {
+    let redis = Redis::start(&[]).await;
+    let gateway = before(&redis, &Policy::calm()).start().await;
+    for name in ["stream_worker.py", "stream_worker.sh"] {
+        let mut worker = Example::run(name, &redis, "jobs:standard");
+        for number in 0..5 {
+            let payload = format!("line one of {number}\nline two");
+            let id = gateway.accept("p1", &payload).await.id;
+            assert_eq!(worker.line().await, format!("{id} line one of {number}"), "{name}");
+            assert_eq!(worker.line().await, "line two", "{name}");
+        }
+        until("everything is acknowledged", PATIENCE, async || {
+            let group = redis.cli(&["XINFO", "GROUPS", "jobs:standard"]).await.items()[0].clone();
+            (group.field("lag").count() + group.field("pending").count() == 0).then_some(())
+        })
+        .await;
+    }
+    // What a worker did not finish before it died is done by its next life.
+    let id = gateway.accept("p1", "left behind").await.id;
+    until("it is in the hands of the worker that died", PATIENCE, async || {
+        let read = ["XREADGROUP", "GROUP", "workers", "w-1", "STREAMS", "jobs:standard", ">"];
+        redis.cli(&read).await;
+        (redis.cli(&["XPENDING", "jobs:standard", "workers"]).await.items()[0].count() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(
+        Example::run("stream_worker.sh", &redis, "jobs:standard").line().await,
+        format!("{id} left behind")
+    );
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn workers_of_a_list_do_every_job_and_what_they_died_with() {
+    let redis = Redis::start(&[]).await;
+    let gateway = before(&redis, &Policy::calm()).set("redis.structure", "list").start().await;
+    for name in ["list_worker.py", "list_worker.sh"] {
+        let left = gateway.accept("p1", "left behind").await.id;
+        redis.cli(&["LMOVE", "jobs:standard", "jobs:standard:processing:w-1", "RIGHT", "LEFT"]).await;
+        let mut worker = Example::run(name, &redis, "jobs:standard");
+        let line = worker.line().await;
+        assert!(line.contains(&left) && line.contains("left behind"), "{name}: {line}");
+        for number in 0..5 {
+            let id = gateway.accept("p1", &format!("job {number}")).await.id;
+            let line = worker.line().await;
+            assert!(line.contains(&id) && line.contains(&format!("job {number}")), "{name}: {line}");
+        }
+        until("everything is done", PATIENCE, async || {
+            let [waits, hands] = ["jobs:standard", "jobs:standard:processing:w-1"];
+            let left = redis.cli(&["LLEN", waits]).await.count() + redis.cli(&["LLEN", hands]).await.count();
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+    gateway.finish().await;
+}
+
+#[test]
+fn the_page_shows_the_workers_as_they_are() {
+    let page = std::fs::read_to_string(root().join("docs/REDIS.md")).unwrap();
+    for name in ["stream_worker.py", "stream_worker.sh", "list_worker.py", "list_worker.sh"] {
+        let text = std::fs::read_to_string(root().join("examples/redis").join(name)).unwrap();
+        assert!(page.contains(text.trim_end()), "docs/REDIS.md does not show {name} as it is");
+        let code = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("\"\"\"");
+        let lines = text.lines().map(str::trim).filter(code).count();
+        assert!(lines <= 15, "{name} has {lines} lines");
+    }
+}
+
+#[tokio::test]
+async fn the_shipped_configuration_serves() {
+    let redis = Redis::start(&[]).await;
+    let shipped = std::fs::read_to_string(root().join("config/redis.yaml")).unwrap();
+    let gateway = Setup::bare().config(&shipped).set("redis.url", &redis.url()).start().await;
+    let receipt = gateway.accept("p0", "critical").await;
+    assert_eq!((receipt.queue.as_str(), receipt.durability.as_str()), ("jobs:critical", "memory"));
+    assert_eq!(redis.cli(&["XLEN", "jobs:critical"]).await.count(), 1);
+    gateway.finish().await;
+}
+
+/// The least rights of the page are enough for a gateway and for workers.
+#[tokio::test]
+async fn the_rights_that_the_page_lists_are_enough() {
+    let page = std::fs::read_to_string(root().join("docs/REDIS.md")).unwrap();
+    let rights: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("ACL SETUSER "))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rights.len(), 2, "one user for the gateway, one for workers");
+    for structure in ["stream", "list"] {
+        let redis = Redis::start(&[]).await;
+        for user in &rights {
+            redis.cli(user).await;
+        }
+        let policy = Policy::calm();
+        let url = format!("redis://tidegate:GATEWAY-PASSWORD@{}", redis.address());
+        let gateway: Setup = super::at(&url, &policy).set("redis.structure", structure);
+        let gateway = gateway.start().await;
+        let headers = [("tidegate-type", "order"), ("idempotency-key", "k")];
+        let id = gateway.post("keyed", &headers).await.receipt().id;
+        assert!(gateway.post("keyed", &headers).await.receipt().duplicate);
+        assert_eq!(gateway.batch("application/x-ndjson", "{}\n{}\n", &headers[..1]).await.status, 202);
+        let mut worker = redis.connect().await.unwrap();
+        worker.ask(&["AUTH", "worker", "WORKER-PASSWORD"]).await.unwrap().good();
+        let taken = match structure {
+            "stream" => {
+                let read =
+                    ["XREADGROUP", "GROUP", "workers", "w", "COUNT", "1", "STREAMS", "jobs:standard", ">"];
+                let reply = worker.ask(&read).await.unwrap().good();
+                let (entry, taken) = super::of_entry(&reply.items()[0].items()[1].items()[0]);
+                let ack = [b"XACK", b"jobs:standard".as_slice(), b"workers", entry.as_slice()];
+                assert_eq!(worker.ask(&ack).await.unwrap().integer(), 1);
+                taken
+            }
+            _ => {
+                let hands = "jobs:standard:processing:w";
+                let reply = worker
+                    .ask(&["BLMOVE", "jobs:standard", hands, "RIGHT", "LEFT", "1"])
+                    .await
+                    .unwrap()
+                    .good();
+                let (element, taken) = super::of_element(&reply);
+                let done = [b"LREM", hands.as_bytes(), b"1", element.as_slice()];
+                assert_eq!(worker.ask(&done).await.unwrap().integer(), 1);
+                taken
+            }
+        };
+        assert_eq!(taken.id(), id);
+        // Dead letters, too, and nothing that the gateway asks is refused while it runs.
+        let letters = gateway.admin.get("/v1/dead-letters").send().await;
+        assert_eq!(letters.status, 200, "{letters:?}");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let refused = redis.cli(&["ACL", "LOG"]).await;
+        assert!(refused.items().is_empty(), "{structure}: {refused:?}");
+        assert!(worker.ask(&["FLUSHALL"]).await.unwrap() != super::Reply::Simple("OK".into()));
+        gateway.finish().await;
+    }
+}
+
+/// Longer than a worker may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
