@@ -155,6 +155,77 @@ async fn a_wrong_password_is_said_at_the_start_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_cannot_be_written_refuses_until_it_can() {
+    let backend = RedisBackend::of(
+        Redis::start(&[("save", "3600 100000"), ("enable-protected-configs", "yes")]).await,
+        Structure::Stream,
+    );
+    let opened = backend.open().await;
+    let queue = &opened.queue;
+    let server = backend.server.lock().await;
+    let folder = server.folder().display().to_string();
+    server.config("dir", "/proc").await;
+    server.cli(&["BGSAVE"]).await;
+    until("the save fails", PATIENCE, async || {
+        (server.info("rdb_last_bgsave_status").await == "err").then_some(())
+    })
+    .await;
+    assert_refused(store(&**queue, Tier::P1, 3).await, "MISCONF");
+    assert!(queue.outage(Tier::P2).is_some_and(|outage| outage.detail.contains("MISCONF")));
+    server.config("dir", &folder).await;
+    server.cli(&["BGSAVE"]).await;
+    until_away(queue, false).await;
+    assert_eq!(store(&**queue, Tier::P1, 3).await.unwrap().depth, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_loads_its_data_is_waited_for() {
+    let backend = RedisBackend::of(Redis::start(&[("rdbcompression", "no")]).await, Structure::List);
+    let opened = backend.open().await;
+    let queue = &opened.queue;
+    store(&**queue, Tier::P2, 20).await.unwrap();
+    let mut server = backend.server.lock().await;
+    let kilobyte = "x".repeat(1024);
+    for number in 0..100 {
+        server.cli(&["SET", &format!("other {number}"), &kilobyte]).await;
+    }
+    server.cli(&["SAVE"]).await;
+    server.kill();
+    // It answers between the keys that it loads, three seconds long.
+    for (option, value) in [
+        ("rdbcompression", "no"),
+        ("key-load-delay", "30000"),
+        ("loading-process-events-interval-bytes", "1024"),
+    ] {
+        server.set_option(option, value);
+    }
+    server.restart_unready();
+    until("it is loading", PATIENCE, async || {
+        queue.outage(Tier::P2).filter(|outage| outage.detail.contains("loading"))
+    })
+    .await;
+    assert_refused(store(&**queue, Tier::P2, 1).await, "loading");
+    until_away(queue, false).await;
+    assert_eq!(store(&**queue, Tier::P2, 1).await.unwrap().depth, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_store_is_told_so() {
+    let server = Redis::start(&[]).await;
+    server.cli(&["ACL", "SETUSER", "reader", "on", ">pass-word", "~*", "+@all", "-xadd"]).await;
+    let url = RedisUrl::parse(&format!("redis://reader:pass-word@{}", server.address())).unwrap();
+    let settings = RedisSettings { url, ..RedisSettings::default() };
+    let queues = TierMap::from_fn(queue_of);
+    let queue = RedisQueue::open(&settings, &queues, tidegate::clock::Clock::start()).unwrap();
+    queue.reached().await.unwrap();
+    for count in [1, 3] {
+        assert_refused(store(&queue, Tier::P0, count).await, "NOPERM");
+    }
+    assert_eq!(queue.outage(Tier::P0), None);
+    assert_eq!(server.cli(&["XLEN", &queue_of(Tier::P0)]).await.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_kept_for_their_time_and_up_to_their_number() {
     let backend = RedisBackend::durable(Structure::Stream, &[]).await;
     let keys = KeySettings { keep: Duration::from_secs(2), most: 3 };

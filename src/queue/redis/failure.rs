@@ -1,6 +1,7 @@
 //! What a failure of Redis means: the one map from its errors to what became of jobs, and what people are told.
 
 use deadpool_redis::PoolError;
+use deadpool_redis::TimeoutType;
 use deadpool_redis::redis::{ErrorKind, RedisError, ServerError, Value};
 
 use crate::queue::error::{QueueError, StoreError};
@@ -49,6 +50,10 @@ impl Failure {
     /// What taking a connection failed with.
     pub(super) fn of_connecting(error: &PoolError) -> Failure {
         match error {
+            PoolError::Timeout(TimeoutType::Wait) => Failure::Refused(Refusal {
+                detail: "every connection to Redis is in use (redis.connections)".to_owned(),
+                concerns: Concerns::Command,
+            }),
             PoolError::Timeout(_) => Failure::Unreached("Redis does not answer in time".to_owned()),
             PoolError::Backend(error) => match error.code() {
                 Some(code) => Failure::Refused(Refusal::of(code, error.detail())),
@@ -136,9 +141,6 @@ impl Refusal {
             "EXECABORT" => return Refusal::of_abort(details),
             "ERR" if details.contains("max number of clients") => {
                 ("Redis has as many clients as it takes", Concerns::Connection)
-            }
-            "ERR" if details.contains("DISABLED You can't write against a read only") => {
-                ("this Redis is a replica that takes no writes (READONLY)", Concerns::Connection)
             }
             _ => {
                 return Refusal {

@@ -233,3 +233,72 @@ const STORE: &str = include_str!("store.lua");
 
 /// The share of the timeout in which replicas must have the jobs: the answer has to come back in the rest.
 const WAIT_SHARE: f64 = 0.75;
+
+#[cfg(test)]
+mod tests {
+    use deadpool_redis::redis::parse_redis_value;
+
+    use super::*;
+    use crate::domain::idempotency::Fingerprint;
+    use crate::domain::time::Timestamp;
+
+    fn replies(wire: &[&str]) -> Vec<Value> {
+        let parsed = wire.iter().map(|reply| parse_redis_value(format!("{reply}\r\n").as_bytes()).unwrap());
+        parsed.collect()
+    }
+
+    fn refused(form: Form, wire: &[&str]) -> String {
+        match outcome(form, &[], &replies(wire)) {
+            Err(Failure::Refused(refusal)) => refusal.detail,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const STORED: &str = "*2\r\n$3\r\n1-0\r\n$3\r\n1-1";
+
+    #[test]
+    fn a_transaction_is_done_refused_or_in_doubt() {
+        let done = ["+OK", "+QUEUED", "+QUEUED", STORED];
+        assert_eq!(outcome(Form::Transaction, &[], &replies(&done)), Ok(Outcome::default()));
+        let queued = [
+            "+OK",
+            "-OOM command not allowed",
+            "-OOM command not allowed",
+            "-EXECABORT Transaction discarded because of previous errors.",
+        ];
+        assert!(refused(Form::Transaction, &queued).contains("maxmemory"));
+        let late = [
+            "+OK",
+            "+QUEUED",
+            "-EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica.",
+        ];
+        assert!(refused(Form::Transaction, &late).contains("READONLY"));
+        let inside = ["+OK", "+QUEUED", "+QUEUED", "*2\r\n-WRONGTYPE x\r\n-WRONGTYPE x"];
+        assert!(refused(Form::Transaction, &inside).contains("WRONGTYPE"));
+        for doubtful in [
+            &["-NOPERM no multi", "$3\r\n1-0", "$3\r\n1-1", "-ERR EXEC without MULTI"][..],
+            &["+OK", "+QUEUED", "+QUEUED", "*2\r\n$3\r\n1-0\r\n-OOM x"],
+            &["+OK", "+QUEUED", "*-1"],
+            &[],
+        ] {
+            let outcome = outcome(Form::Transaction, &[], &replies(doubtful));
+            assert!(matches!(outcome, Err(Failure::Lost(_))), "{doubtful:?}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_meets_itself_under_its_key_was_stored() {
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let (own, other) = (JobId::new(at, [1; 10]), JobId::new(at, [2; 10]));
+        let entry = |id: JobId| format!("{id} p1 {}", "ab".repeat(16));
+        let bulk = |text: &str| format!("${}\r\n{text}", text.len());
+        let wire = format!("*4\r\n:7\r\n:1500\r\n{}\r\n{}", bulk(&entry(own)), bulk(&entry(other)));
+        let Outcome { known, index } = outcome(Form::Script, &[own, own], &replies(&[&wire])).unwrap();
+        let job = KnownJob { id: other, tier: Tier::P1, fingerprint: Fingerprint([0xab; 16]) };
+        assert_eq!(known, [Known { index: 1, job }]);
+        assert_eq!(index, Some((7, Duration::from_millis(1500))));
+        assert!(refused(Form::Script, &["-OOM command not allowed. script: x"]).contains("maxmemory"));
+        let short = outcome(Form::Script, &[own, own], &replies(&["*3\r\n:1\r\n:1\r\n$0\r\n"]));
+        assert!(matches!(short, Err(Failure::Lost(_))), "{short:?}");
+    }
+}

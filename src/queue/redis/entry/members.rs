@@ -14,6 +14,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 use serde_json::error::Category;
 
 use crate::domain::time::Timestamp;
+use crate::queue::redis::entry::Headers;
 use crate::queue::redis::entry::element::{BrokenElement, header_of_field};
 
 /// The members that mean something, as they came.
@@ -99,7 +100,7 @@ impl Members {
         (seconds.is_finite() && seconds >= 0.0).then_some(seconds)
     }
 
-    pub(super) fn take_headers(&mut self) -> Result<Vec<(Box<str>, Box<str>)>, BrokenElement> {
+    pub(super) fn take_headers(&mut self) -> Result<Headers, BrokenElement> {
         let wrong = BrokenElement::Wrong { name: "traceparent, tracestate or ce_*", wanted: "a text" };
         let text = |(name, value)| match value {
             Member::Text(value) => Ok((name, value.into_boxed_str())),

@@ -4,3 +4,6 @@ pub mod again;
 pub mod element;
 mod members;
 pub mod stream;
+
+/// Names and values of the headers that are carried to the worker.
+type Headers = Vec<(Box<str>, Box<str>)>;

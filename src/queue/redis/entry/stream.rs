@@ -13,6 +13,7 @@ use deadpool_redis::redis::{RedisWrite, Value};
 
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
+use crate::queue::redis::entry::Headers;
 use crate::queue::redis::entry::element::{Element, Tries, field_of_header, header_of_field};
 use crate::queue::redis::entry::members;
 
@@ -158,7 +159,7 @@ impl<'a> Fields<'a> {
         text.parse().map(Some).map_err(|_| BrokenEntry::Wrong { name, wanted: "a whole number" })
     }
 
-    fn headers(&self) -> Result<Vec<(Box<str>, Box<str>)>, BrokenEntry> {
+    fn headers(&self) -> Result<Headers, BrokenEntry> {
         let wrong = || BrokenEntry::Wrong { name: "traceparent, tracestate or ce_*", wanted: "a text" };
         let mut headers = Vec::new();
         for (name, value) in self.pairs() {
