@@ -31,6 +31,7 @@ mod protocol;
 mod queue_contract;
 mod receipts_survive_kill;
 mod redis;
+mod redis_signals;
 mod redis_storing;
 mod replicas;
 mod simulate;

@@ -113,6 +113,11 @@ impl Refusal {
         Refusal::of(error.code(), error.details())
     }
 
+    /// A server that says itself that it is a replica: even where it takes writes, its master knows nothing of them.
+    pub(super) fn replica() -> Refusal {
+        Refusal::of("READONLY", None)
+    }
+
     /// What an error reply means, by its first word. Of the rest only what Redis itself wrote is looked at: it may
     /// repeat the command.
     fn of(code: &str, details: Option<&str>) -> Refusal {

@@ -7,7 +7,7 @@ use tracing::warn;
 use crate::domain::tier::TierMap;
 use crate::queue::error::QueueError;
 use crate::queue::redis::durability::DurabilityWatch;
-use crate::queue::redis::failure::{Failure, first_refusal};
+use crate::queue::redis::failure::{Failure, Refusal, first_refusal};
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::settings::RedisSettings;
 use crate::queue::redis::shared::Shared;
@@ -79,7 +79,13 @@ impl Household {
         let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
         let replies = replies.map_err(|error| Failure::of_command(&error))?;
         match self.durability.read(&replies) {
-            Ok(given) => shared.set_given(given),
+            Ok(given) => {
+                let replica = given.replica;
+                shared.set_given(given);
+                if replica {
+                    return Err(Failure::Refused(Refusal::replica()));
+                }
+            }
             Err(error) => {
                 if let Some(failure) =
                     first_refusal(&replies).map(Failure::Refused).filter(Failure::concerns_server)

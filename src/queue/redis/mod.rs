@@ -20,7 +20,7 @@ mod outage;
 mod pipeline;
 pub mod settings;
 mod shared;
-mod upkeep;
+pub mod upkeep;
 pub mod worker;
 
 use std::fmt;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::redis::Value;
-use serde_json::json;
 use tidegate::clock::Clock;
 use tidegate::domain::tier::{Tier, TierMap};
 use tidegate::queue::JobQueue;
@@ -14,6 +13,7 @@ use tidegate::queue::redis::RedisQueue;
 use tidegate::queue::redis::entry::element::{self, Element};
 use tidegate::queue::redis::entry::stream;
 use tidegate::queue::redis::settings::{RedisSettings, RedisUrl, Structure};
+use tidegate::queue::redis::worker::{FAIL_ELEMENT, FAIL_ENTRY};
 use tokio::sync::Mutex;
 
 use super::contract::remote::Remote;
@@ -131,22 +131,22 @@ impl Backend for RedisBackend {
     async fn give_up(opened: &Opened, taken: Taken, reason: &str) {
         let own = opened.held.lock().await.remove(&taken.handle).unwrap();
         let line = &mut Resp::connect(opened.address).await.unwrap();
-        let job = &taken.job;
-        let died_at = Clock::start().wall();
-        let tries = element::Tries { attempt: taken.attempt, ..element::Tries::NONE };
-        let mut letter: serde_json::Value = serde_json::from_slice(&element::encode(job, tries)).unwrap();
-        let death = json!({
-            "attempts": taken.attempt,
-            "reason": reason,
-            "first_failed_at": died_at.to_string(),
-            "died_at": died_at.to_string(),
-        });
-        letter.as_object_mut().unwrap().extend(death.as_object().unwrap().clone());
-        let (id, letter) = (job.id.to_string(), letter.to_string());
-        line.ask(&["HSET", "jobs:dead_letter", &id, &letter]).await.unwrap();
-        let dead = format!("jobs:dead_letter:{}", job.tier);
-        line.ask(&["ZADD", &dead, &died_at.millis().to_string(), &id]).await.unwrap();
-        finish(line, opened.structure, job.tier, &own).await;
+        let queue = queue_of(taken.job.tier);
+        let (delayed, dead) = (format!("{queue}:delayed"), format!("jobs:dead_letter:{}", taken.job.tier));
+        let processing = format!("{queue}:processing:w");
+        let given_up = match opened.structure {
+            Structure::Stream => {
+                let keys = [&queue, &delayed, "jobs:dead_letter", &dead].map(str::as_bytes);
+                let args = [b"workers", &own[..], reason.as_bytes(), b"dead"];
+                line.ask(&[&[&b"EVAL"[..], FAIL_ENTRY.as_bytes(), b"4"][..], &keys, &args].concat()).await
+            }
+            Structure::List => {
+                let keys = [&delayed, "jobs:dead_letter", &dead, &processing].map(str::as_bytes);
+                let args = [&own[..], reason.as_bytes(), b"dead"];
+                line.ask(&[&[&b"EVAL"[..], FAIL_ELEMENT.as_bytes(), b"4"][..], &keys, &args].concat()).await
+            }
+        };
+        assert_eq!(given_up.unwrap(), Reply::Integer(1));
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::json;
+use tidegate::queue::redis::worker::{FAIL_ELEMENT, FAIL_ENTRY};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -161,8 +163,10 @@ async fn the_rights_that_the_page_lists_are_enough() {
                     ["XREADGROUP", "GROUP", "workers", "w", "COUNT", "1", "STREAMS", "jobs:standard", ">"];
                 let reply = worker.ask(&read).await.unwrap().good();
                 let (entry, taken) = super::of_entry(&reply.items()[0].items()[1].items()[0]);
-                let ack = [b"XACK", b"jobs:standard".as_slice(), b"workers", entry.as_slice()];
-                assert_eq!(worker.ask(&ack).await.unwrap().integer(), 1);
+                let fail = ["EVAL", FAIL_ENTRY, "4", "jobs:standard", DELAYED, DEAD, DEAD_OF_TIER, "workers"];
+                let fail = fail.map(str::as_bytes);
+                let given_up = [&fail[..], &[entry.as_slice(), b"no luck", b"dead"]].concat();
+                assert_eq!(worker.ask(&given_up).await.unwrap().good().integer(), 1);
                 taken
             }
             _ => {
@@ -173,15 +177,18 @@ async fn the_rights_that_the_page_lists_are_enough() {
                     .unwrap()
                     .good();
                 let (element, taken) = super::of_element(&reply);
-                let done = [b"LREM", hands.as_bytes(), b"1", element.as_slice()];
-                assert_eq!(worker.ask(&done).await.unwrap().integer(), 1);
+                let fail = ["EVAL", FAIL_ELEMENT, "4", DELAYED, DEAD, DEAD_OF_TIER, hands].map(str::as_bytes);
+                let given_up = [&fail[..], &[element.as_slice(), b"no luck", b"dead"]].concat();
+                assert_eq!(worker.ask(&given_up).await.unwrap().good().integer(), 1);
                 taken
             }
         };
         assert_eq!(taken.id(), id);
         // Dead letters, too, and nothing that the gateway asks is refused while it runs.
         let letters = gateway.admin.get("/v1/dead-letters").send().await;
-        assert_eq!(letters.status, 200, "{letters:?}");
+        assert_eq!((letters.status, &letters.json()["dead_letters"][0]["id"]), (200, &id.as_str().into()));
+        let replayed = gateway.admin.post_json("/v1/dead-letters/replay", &json!({ "all": true })).await;
+        assert_eq!(replayed.json()["results"][0]["status"], "replayed", "{replayed:?}");
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let refused = redis.cli(&["ACL", "LOG"]).await;
         assert!(refused.items().is_empty(), "{structure}: {refused:?}");
@@ -189,6 +196,10 @@ async fn the_rights_that_the_page_lists_are_enough() {
         gateway.finish().await;
     }
 }
+
+const DELAYED: &str = "jobs:standard:delayed";
+const DEAD: &str = "jobs:dead_letter";
+const DEAD_OF_TIER: &str = "jobs:dead_letter:p1";
 
 /// Longer than a worker may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 -- KEYS: the stream, its delayed jobs. ARGV: entries counted at most, bytes read at most, 1 to look for the oldest, and
 -- the groups that count.
 -- Answers: seconds, microseconds, delayed jobs, length, entries ever added, the newest id, the first delayed job (or nil),
--- and of each group: name, pending, lag (nil where Redis does not know it), what was counted instead, the oldest id.
+-- and of each group: name, pending, lag (nil where Redis does not know it), what was counted instead (nil: not needed, or too much), the oldest id.
 local time = redis.call('TIME')
 local delayed = redis.call('ZCARD', KEYS[2])
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -36,16 +36,23 @@ end
 
 local stream = map(redis.call('XINFO', 'STREAM', KEYS[1]))
 local length, groups = stream['length'], {}
+local deleted = stream['max-deleted-entry-id'] ~= '0-0'
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = map(info)
   local last, lag, counted, oldest = group['last-delivered-id'], group['lag'], false, false
   if counts[group['name']] then
-    if not lag then
-      -- Deleted entries lie in the way. What is after the group is counted, or what is before it: one of them is short.
-      counted = count('(' .. last, '+')
-      if not counted then
-        local before = count('-', last)
-        counted = before and length - before or false
+    if not lag or deleted then
+      -- Deleted entries lie in the way, or did: then Redis counts too much at times. What is after the group is counted, or
+      -- what is before it, whichever is likely to be short.
+      local function after() return count('(' .. last, '+') end
+      local function before()
+        local entries = count('-', last)
+        return entries and length - entries
+      end
+      if (lag or length) <= most then
+        counted = after() or before() or false
+      else
+        counted = before() or after() or false
       end
     end
     if look then

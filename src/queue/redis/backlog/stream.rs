@@ -68,8 +68,9 @@ pub(super) fn read(value: Value) -> Result<StreamView, QueueError> {
 fn read_group(mut reply: Replies, length: u64) -> Result<Group, QueueError> {
     let (name, pending) = (reply.text()?.into(), reply.number()?);
     let (known, counted) = (reply.optional_number()?, reply.optional_number()?);
-    // What was not handed out is in the stream: where entries were deleted, Redis may say more than that.
-    let lag = known.or(counted).unwrap_or(length).min(length);
+    // Where entries were ever deleted, Redis says more than there is at times, but never less. What was not handed out is in
+    // the stream, in any case.
+    let lag = counted.or(known).unwrap_or(length).min(length);
     let oldest = reply.optional_text()?.map(|id| id_time(&id)).transpose()?;
     Ok(Group { name, lag, pending, oldest })
 }
@@ -110,8 +111,9 @@ fn id_time(id: &str) -> Result<Timestamp, QueueError> {
 
 const SCRIPT: &str = include_str!("stream.lua");
 
-/// Entries that are counted at most, from either end of the stream, where Redis does not know a group's lag: about a
-/// millisecond of its time. Beyond it the stream's own length stands in, which is never too little.
+/// Entries that are counted at most, from either end of the stream, where Redis does not know a group's lag or may be wrong
+/// about it: about a millisecond of its time. Beyond it Redis' own lag counts or, where there is none, the stream's length:
+/// neither is ever too little.
 const COUNTED: u32 = 1_000;
 
 /// Bytes of entries that are looked at for it.
@@ -162,6 +164,11 @@ mod tests {
     fn a_lag_that_redis_does_not_know_is_what_was_counted_or_all_there_is_and_never_zero() {
         assert_eq!(slowest(100, vec![group("a", 5, None, Some(7))], &["a"]), Ok((7, 5)));
         assert_eq!(slowest(100, vec![group("a", 5, None, None)], &["a"]), Ok((100, 5)));
+        assert_eq!(
+            slowest(100, vec![group("a", 5, Some(9), Some(7))], &["a"]),
+            Ok((7, 5)),
+            "deleted ones are in the 9"
+        );
     }
 
     #[test]
