@@ -119,6 +119,31 @@ async fn a_job_sent_again_after_an_open_answer_keeps_its_id_through_the_spool() 
     gateway.finish_after_outage().await;
 }
 
+#[tokio::test]
+async fn a_gateway_that_is_stopped_in_an_outage_keeps_its_spool_for_the_next_start() {
+    let mut redis = Redis::durable(&[]).await;
+    let mut gateway = spooling(&redis, &policy()).start().await;
+    redis.kill();
+    let mut ids = Vec::new();
+    until("three jobs are spooled", Duration::from_secs(10), async || {
+        // One may have been on its way when Redis died: nobody knows then.
+        let answer = gateway.post("job", &[("tidegate-type", type_of("p0"))]).await;
+        if answer.status == 202 {
+            ids.push(answer.receipt().id);
+        }
+        (ids.len() == 3).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+    assert!(gateway.log().contains("jobs stay in the spool for the next start"));
+    redis.restart().await;
+    gateway.restart().await;
+    empties(&gateway, "p0").await;
+    let found = entries(&redis, "jobs:critical").await;
+    assert_eq!(found.iter().map(Taken::id).collect::<Vec<_>>(), ids);
+    gateway.finish_after_outage().await;
+}
+
 /// What clients of one play know.
 #[derive(Default)]
 struct Book {
@@ -150,6 +175,14 @@ async fn play(outage: Duration, kills: bool) {
     let mut found = Vec::new();
     if kills {
         // The window lets some out at once; the rest follows as it is worked off.
+        let depth = async || redis.cli(&["XLEN", "jobs:standard"]).await.count();
+        until("the window is filled", Duration::from_secs(20), async || {
+            (depth().await >= 4_190).then_some(())
+        })
+        .await;
+        sleep(Duration::from_millis(500)).await;
+        let filled = depth().await;
+        assert!((4_190..=4_200).contains(&filled), "{filled} in Redis, and the window is 4,200");
         take(&redis, &mut found, 6_000).await;
         let left = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]);
         println!("killed with {left} left");

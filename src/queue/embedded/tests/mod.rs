@@ -146,6 +146,13 @@ fn tamper(queue: &EmbeddedQueue, act: impl FnOnce(&rusqlite::Connection) + Send 
     queue.shared.inbox.order(Order::Tamper(Tampering(Box::new(act)))).unwrap();
 }
 
+impl EmbeddedQueue {
+    /// Makes the disk read-only, or lets it be written again: for queues that have one inside.
+    pub(in crate::queue) fn make_read_only(&self, read_only: bool) {
+        tamper(self, move |db| db.execute_batch(&format!("PRAGMA query_only = {read_only}")).unwrap());
+    }
+}
+
 /// The identity that holds at every instant.
 fn assert_balanced(queue: &EmbeddedQueue) {
     for (tier, totals) in queue.totals().iter() {

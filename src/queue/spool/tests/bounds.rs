@@ -118,3 +118,25 @@ async fn before_the_backend_was_ever_read_nothing_is_moved() {
     drop(bench.queue.backlog().await);
     assert_eq!(bench.drain.step(Tier::P1, u64::MAX, 1.0).await, Step::Moved);
 }
+
+#[tokio::test]
+async fn a_spool_whose_disk_cannot_be_written_is_an_outage_that_ends_by_itself() {
+    let bench = Bench::new();
+    let file = &bench.queue.0.file;
+    file.make_read_only(true);
+    assert_eq!(bench.put("a", None).await, Durability::Memory, "the backend is there");
+    bench.is(Mode::Away);
+    let detail = "the spool cannot be written: the disk is read-only";
+    assert_eq!(unavailable(bench.store(job("b", Some("k"))).await), detail);
+    assert_eq!(&*bench.queue.outage(Tier::P1).unwrap().detail, detail);
+    assert!(bench.queue.check_own_disk().is_err(), "not ready");
+    bench.is(Mode::Here);
+    assert!(bench.queue.outage(Tier::P1).is_none());
+    assert_eq!(bench.put("c", Some("k")).await, Durability::Memory, "none of its key is in the spool");
+    file.make_read_only(false);
+    bench.hand.advance(Duration::from_secs(1));
+    file.dead_letter(job("x", None).id).await.unwrap();
+    assert_eq!(bench.queue.check_own_disk(), Ok(()));
+    bench.is(Mode::Away);
+    assert_eq!(bench.put("d", None).await, Durability::Spooled);
+}
