@@ -17,7 +17,7 @@ run: ## build for release and serve on the embedded queue (data under ./data; AR
 	exec target/release/tidegate serve $(ARGS)
 
 test: test-clients ## everything that must hold: format, unit tests, architecture, the programme from outside
-	@scripts/need cc cargo redis-server redis-cli
+	@scripts/need cc cargo redis-server redis-cli openssl
 	cargo fmt --check
 	cargo test --locked --doc --quiet
 	cargo test --locked --no-fail-fast --lib --bins --tests

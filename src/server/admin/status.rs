@@ -300,7 +300,6 @@ mod tests {
     use crate::domain::backlog::{Backlog, Flows, Reading};
     use crate::domain::units::Rate;
     use crate::policy::Policy;
-    use crate::queue::GroupBacklog;
     use crate::regulator::Regulator;
     use crate::regulator::settings::RegulatorSettings;
 

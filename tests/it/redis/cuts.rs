@@ -53,7 +53,7 @@ async fn cut_again_and_again(structure: &str) {
     let fates = book.fates();
     println!("{} cuts, {fates:?}, slowest answer {:?}", proxy.cuts(), book.slowest());
     book.check(&without_probes(taken));
-    assert!(proxy.cuts() >= 8, "only {} cuts", proxy.cuts());
+    assert!(proxy.cuts() >= 5, "only {} cuts", proxy.cuts());
     assert!(book.slowest() < BOUND, "a client waited {:?}", book.slowest());
     assert!(fates.stored > 500 && fates.unknown + fates.not_stored > 0, "{fates:?} proves nothing");
     finish(gateway).await;

@@ -12,31 +12,42 @@ use crate::support::redis::Redis;
 /// Settings are read again every ten seconds.
 const WATCH: Duration = Duration::from_secs(15);
 
-async fn refuses_to_start(setup: Setup, words: &[&str]) {
+/// The gateway ends with these words.
+async fn refuses_to_start(setup: Setup, words: &[&str]) -> String {
     let arguments = setup.arguments(free_port(), free_port());
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    tidegate(setup.folder(), &arguments, &[]).await.says(1, words);
+    let ended = tidegate(setup.folder(), &arguments, &[]).await;
+    ended.says(1, words);
+    ended.said
 }
 
 #[tokio::test]
-async fn a_tier_that_requires_the_disk_is_not_started_without_it_and_is_told_the_command() {
+async fn a_tier_that_requires_the_disk_is_not_started_without_it_and_the_command_that_is_said_mends_it() {
     let policy = Policy::calm().tier("p0", "require", "disk");
-    let redis = Redis::start(&[]).await;
-    refuses_to_start(
-        before(&redis, &policy),
-        &["p0", "CONFIG SET appendonly yes", "CONFIG SET appendfsync always"],
-    )
-    .await;
-    redis.config("appendonly", "yes").await;
-    refuses_to_start(before(&redis, &policy), &["p0", "CONFIG SET appendfsync always"]).await;
-    redis.config("appendfsync", "always").await;
-    redis.config("maxmemory", "100mb").await;
-    redis.config("maxmemory-policy", "allkeys-lru").await;
-    refuses_to_start(before(&redis, &policy), &["p0", "CONFIG SET maxmemory-policy noeviction"]).await;
-    redis.config("maxmemory-policy", "noeviction").await;
-    let gateway = before(&redis, &policy).start().await;
-    assert_eq!(gateway.accept("p0", "critical").await.durability, "disk");
-    gateway.finish().await;
+    let evicting = [
+        ("appendonly", "yes"),
+        ("appendfsync", "always"),
+        ("maxmemory", "100mb"),
+        ("maxmemory-policy", "allkeys-lru"),
+    ];
+    for wrong in [&[][..], &[("appendonly", "yes"), ("appendfsync", "everysec")], &evicting] {
+        let redis = Redis::start(wrong).await;
+        let said = refuses_to_start(before(&redis, &policy), &["p0", "requires disk", "redis-cli"]).await;
+        let command = said.split_once("CONFIG SET ").expect("a command").1;
+        let command = command.split_once(['"', '\n']).map_or(command, |(command, _)| command);
+        let words: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(command.split_whitespace()).collect();
+        redis.cli(&words).await;
+        until("the append-only file is made", BOUND, async || {
+            let made = redis.info("aof_enabled").await == "1"
+                && redis.info("aof_rewrite_in_progress").await == "0"
+                && redis.info("aof_rewrite_scheduled").await == "0";
+            made.then_some(())
+        })
+        .await;
+        let gateway = before(&redis, &policy).start().await;
+        assert_eq!(gateway.accept("p0", "critical").await.durability, "disk");
+        gateway.finish().await;
+    }
 }
 
 #[tokio::test]

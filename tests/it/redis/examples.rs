@@ -149,12 +149,21 @@ async fn the_rights_that_the_page_lists_are_enough() {
         }
         let policy = Policy::calm();
         let url = format!("redis://tidegate:GATEWAY-PASSWORD@{}", redis.address());
-        let gateway: Setup = super::at(&url, &policy).set("redis.structure", structure);
-        let gateway = gateway.start().await;
+        let gateway = super::at(&url, &policy)
+            .set("redis.structure", structure)
+            .set("idempotency.max_keys", "1")
+            .set("share.mode", "redis")
+            .start()
+            .await;
         let headers = [("tidegate-type", "order"), ("idempotency-key", "k")];
         let id = gateway.post("keyed", &headers).await.receipt().id;
         assert!(gateway.post("keyed", &headers).await.receipt().duplicate);
-        assert_eq!(gateway.batch("application/x-ndjson", "{}\n{}\n", &headers[..1]).await.status, 202);
+        // A newcomer among gateways that share starts at the least rate.
+        until("it has its share", PATIENCE, async || {
+            let answer = gateway.batch("application/x-ndjson", "{}\n{}\n", &headers[..1]).await;
+            (answer.status == 202).then_some(())
+        })
+        .await;
         let mut worker = redis.connect().await.unwrap();
         worker.ask(&["AUTH", "worker", "WORKER-PASSWORD"]).await.unwrap().good();
         let taken = match structure {
@@ -189,11 +198,42 @@ async fn the_rights_that_the_page_lists_are_enough() {
         assert_eq!((letters.status, &letters.json()["dead_letters"][0]["id"]), (200, &id.as_str().into()));
         let replayed = gateway.admin.post_json("/v1/dead-letters/replay", &json!({ "all": true })).await;
         assert_eq!(replayed.json()["results"][0]["status"], "replayed", "{replayed:?}");
+        // The oldest key goes; a retry comes back, dead letters are read, replayed and purged.
+        gateway
+            .post("another", &[("tidegate-type", "order"), ("idempotency-key", "another")])
+            .await
+            .receipt();
+        let job = format!(
+            r#""tier":"p1","tenant":"t","accepted_at":"{}","attempt":2,"body":"b""#,
+            taken.field("accepted_at")
+        );
+        let delayed = format!(r#"{{"id":"{id}",{job}}}"#);
+        worker.ask(&["ZADD", "jobs:standard:delayed", "1", &delayed]).await.unwrap().good();
+        let ids = ["01a1ff61-53ff-7c5e-bcbd-000000000001", "01a1ff61-53ff-7c5e-bcbd-000000000002"];
+        for id in ids {
+            let dead = format!(r#"{{"id":"{id}",{job},"reason":"r","died_at":"2026-11-21T21:00:00.000Z"}}"#);
+            worker.ask(&["HSET", "jobs:dead_letter", id, &dead]).await.unwrap().good();
+            worker.ask(&["ZADD", "jobs:dead_letter:p1", "1795294800000", id]).await.unwrap().good();
+        }
+        let letters = gateway.admin.get("/v1/dead-letters").send().await.json();
+        assert_eq!(letters["dead_letters"].as_array().map(Vec::len), Some(2), "{letters}");
+        for (id, verb) in ids.into_iter().zip(["replay", "purge"]) {
+            assert_eq!(gateway.admin.get(&format!("/v1/dead-letters/{id}")).send().await.status, 200);
+            let asked = serde_json::json!({ "ids": [id] });
+            let answer = gateway.admin.post_json(&format!("/v1/dead-letters/{verb}"), &asked).await.json();
+            let status = answer["results"][0]["status"].as_str();
+            assert!(matches!(status, Some("replayed" | "purged")), "{verb}: {answer}");
+        }
+        until("the retry is back", PATIENCE, async || {
+            (redis.cli(&["ZCARD", "jobs:standard:delayed"]).await.count() == 0).then_some(())
+        })
+        .await;
+        // Nothing that the gateway asks is refused while it runs.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let refused = redis.cli(&["ACL", "LOG"]).await;
         assert!(refused.items().is_empty(), "{structure}: {refused:?}");
         assert!(worker.ask(&["FLUSHALL"]).await.unwrap() != super::Reply::Simple("OK".into()));
-        gateway.finish().await;
+        gateway.finish_after_outage().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gateway before a real Redis: each test starts both, and is client, worker and operator at once.
 
 mod closed_loop;
+mod cluster;
 mod cuts;
 mod durability;
 mod examples;
@@ -10,6 +11,7 @@ mod lists;
 mod refusals;
 mod stopped;
 mod streams;
+mod tls;
 mod trimming;
 mod workers_way;
 
