@@ -1,6 +1,6 @@
 //! The ways of a job: straight to the backend, from there into the spool if it was refused, or into the spool at once.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,7 @@ use crate::queue::spool::room::Room;
 use crate::queue::spool::under_way::UnderWay;
 use crate::queue::spool::unsettled::Unsettled;
 use crate::queue::{Durability, JobQueue, Known, Stored, Storing};
+use crate::random;
 
 /// What the queue, its tasks and the drain share. Its locks are held for a moment only, never across a wait; who holds a
 /// lane may ask the file, never the other way round.
@@ -35,7 +36,8 @@ pub(super) struct Shared {
     room: Room,
     lanes: TierMap<Mutex<Lane>>,
     unsettled: Mutex<Unsettled>,
-    hasher: RandomState,
+    /// Clients choose ordering keys: nobody may know which of them have one hash.
+    seed: u64,
     runtime: Handle,
     closed: AtomicBool,
 }
@@ -60,7 +62,7 @@ impl Shared {
             room: Room::new(max_bytes),
             lanes,
             unsettled: Mutex::default(),
-            hasher: RandomState::new(),
+            seed: random::number(),
             runtime: Handle::current(),
             closed: AtomicBool::new(false),
         }
@@ -249,7 +251,11 @@ impl Shared {
 
     /// The ordering keys of the jobs.
     pub(super) fn hashes(&self, jobs: &[Job]) -> Vec<KeyHash> {
-        let hash = |job: &Job| job.ordering_key.as_deref().map(|key| self.hasher.hash_one(key));
+        let hash = |job: &Job| {
+            let mut hasher = DefaultHasher::new();
+            (self.seed, job.ordering_key.as_deref()?).hash(&mut hasher);
+            Some(hasher.finish())
+        };
         jobs.iter().filter_map(hash).collect()
     }
 
