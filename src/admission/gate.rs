@@ -74,6 +74,8 @@ pub struct TierGate {
     /// Jobs that the other replicas are presumed to have let in since they were last heard of: in proportion to what this
     /// gate did, by their shares. They are in the window's level, and count against the hard bound.
     presumed: f64,
+    /// Jobs that they may have let in besides: they count against the hard bound alone.
+    besides: f64,
     /// Jobs that all replicas let in while this gate lets one in.
     weight: f64,
 }
@@ -93,6 +95,7 @@ impl TierGate {
             asked: 0,
             held_back: 0,
             presumed: 0.0,
+            besides: 0.0,
             weight: 1.0,
         };
         gate.set(opening, now);
@@ -206,11 +209,11 @@ impl TierGate {
     }
 
     /// Takes in what the other replicas told: `news` jobs more (or fewer) that they let in, and those that they are now
-    /// `presumed` to have let in beyond that.
-    pub fn hear(&mut self, news: i64, presumed: f64, now: Moment) {
+    /// `presumed` to have let in beyond that; `besides`, they may have let in so many.
+    pub fn hear(&mut self, news: i64, presumed: f64, besides: f64, now: Moment) {
         self.window.advance(now);
         self.window.rise(news as f64 + presumed - self.presumed);
-        self.presumed = presumed;
+        (self.presumed, self.besides) = (presumed, besides);
         self.set_depth(self.depth.saturating_add_signed(news));
     }
 
@@ -293,9 +296,9 @@ impl TierGate {
         self.left()
     }
 
-    /// The depth with those that the others are presumed to have let in.
+    /// The depth with all that the others may have let in.
     fn presumed_depth(&self) -> u64 {
-        self.depth.saturating_add(self.presumed as u64)
+        self.depth.saturating_add((self.presumed + self.besides) as u64)
     }
 
     fn set_depth(&mut self, depth: u64) {

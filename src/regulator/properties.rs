@@ -290,6 +290,7 @@ fn part() -> impl Strategy<Value = Part> {
             share,
             others,
             presumed,
+            besides: doubt,
             doubt,
             held_back,
             integral,

@@ -137,7 +137,7 @@ impl TierRegulator {
     /// Takes in what the others told, before the step that acts on it.
     pub fn hear(&mut self, part: Part, now: Moment) {
         let news = i128::from(part.others) - i128::from(self.part.others);
-        self.gate.hear(i64::try_from(news).unwrap_or(0), part.presumed, now);
+        self.gate.hear(i64::try_from(news).unwrap_or(0), part.presumed, part.besides, now);
         self.part = part;
     }
 

@@ -31,6 +31,14 @@ impl<const N: usize> Curve<N> {
         self.points.back().map(|(at, _)| *at)
     }
 
+    /// The counts at the last point that is not after a moment: the least that they can have been; of the first point where
+    /// there is none, zero where there is no point.
+    pub fn before(&self, moment: Moment) -> [f64; N] {
+        let after = self.points.partition_point(|(at, _)| *at <= moment);
+        let point = self.points.get(after.saturating_sub(1));
+        point.map_or([0.0; N], |(_, counts)| *counts)
+    }
+
     /// The counts at a moment: between two points on the line between them, beyond the ends those of the nearest point;
     /// zero where there is none.
     pub fn at(&self, moment: Moment) -> [f64; N] {
@@ -71,6 +79,7 @@ mod tests {
         curve.push(at(100), [10.0]);
         curve.push(at(200), [30.0]);
         curve.push(at(200), [99.0]);
+        assert_eq!([0, 150, 200, 900].map(|millis| curve.before(at(millis))[0]), [10.0, 10.0, 30.0, 30.0]);
         assert_eq!(
             [0, 100, 150, 200, 900].map(|millis| curve.at(at(millis))[0]),
             [10.0, 10.0, 20.0, 30.0, 30.0]

@@ -26,6 +26,9 @@ pub struct Part {
     pub others: u64,
     /// Jobs that they are presumed to have let in beyond that, in proportion to what this one did since it heard of them.
     pub presumed: f64,
+    /// Jobs that they may have let in besides, since counts between two moments are taken to have grown evenly: the hard bound
+    /// counts with them.
+    pub besides: f64,
     /// Jobs by which the others' counts in the summed reading may be off.
     pub doubt: f64,
     /// Whether others held somebody back since the last step.
@@ -42,6 +45,7 @@ impl Part {
         share: Some(1.0),
         others: 0,
         presumed: 0.0,
+        besides: 0.0,
         doubt: 0.0,
         held_back: false,
         integral: None,

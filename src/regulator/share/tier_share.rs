@@ -157,11 +157,12 @@ impl TierShare {
 
     fn part(&mut self, hold: Hold<'_>, now: Moment) -> Part {
         let summed = self.summed.unwrap_or(Moment::ORIGIN);
-        let (mut unseen, mut presumed) = (0.0, 0.0);
+        let (mut unseen, mut presumed, mut most) = (0.0, 0.0, 0.0);
         for other in self.others.values() {
             unseen += other.unseen(summed);
             let heard = other.course.entered.until().map_or(summed, |heard| heard.max(summed));
             presumed += other.ratio * self.own.entered_between(heard, now);
+            most += other.unseen_at_most(summed) + other.ratio * self.own.entered_at_most(heard);
         }
         let held_back = self.others_held_back > self.held_back;
         self.held_back = self.others_held_back;
@@ -170,6 +171,7 @@ impl TierShare {
             share: hold.presence.has_share().then_some(self.share),
             others: (stored as u64).saturating_add(unseen as u64),
             presumed,
+            besides: (most - unseen - presumed).max(0.0),
             doubt: self.doubt,
             held_back,
             integral: self.integral,
@@ -192,6 +194,12 @@ impl Course {
         (until - from).max(0.0)
     }
 
+    /// The most that it can have let in since then.
+    fn entered_at_most(&self, since: Moment) -> f64 {
+        let [since] = self.entered.before(since);
+        (self.told.intake.entered as f64 - since).max(0.0)
+    }
+
     fn stored_between(&self, from: Moment, until: Moment) -> f64 {
         let ([from, ..], [until, ..]) = (self.flows.at(from), self.flows.at(until));
         (until - from).max(0.0)
@@ -212,6 +220,11 @@ impl Other {
     /// last heard of stand for those on their way now.
     fn unseen(&self, reading: Moment) -> f64 {
         let [stored, ..] = self.course.flows.at(reading);
+        (self.course.told.intake.entered as f64 - stored).max(0.0)
+    }
+
+    fn unseen_at_most(&self, reading: Moment) -> f64 {
+        let [stored, ..] = self.course.flows.before(reading);
         (self.course.told.intake.entered as f64 - stored).max(0.0)
     }
 }

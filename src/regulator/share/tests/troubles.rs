@@ -84,3 +84,15 @@ fn replicas_that_see_the_same_error_with_different_eyes_do_not_drift_apart() {
     assert!(near(rate, DRAIN));
     assert!(parts.iter().all(|part| (8_000..=12_000).contains(part)), "{parts:?}");
 }
+
+#[test]
+fn a_drain_that_falls_tenfold_is_seen_a_little_later_than_alone() {
+    for replicas in [1, 3] {
+        let mut fleet = settled(replicas, false);
+        fleet.drain = 0.1 * DRAIN;
+        fleet.measure(20.0);
+        let peak = fleet.peak / TARGET as f64;
+        println!("a tenth of the drain, {replicas} replicas: peak {peak:.3} of the target");
+        assert!(peak <= 1.15, "{peak}");
+    }
+}
