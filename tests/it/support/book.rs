@@ -236,3 +236,33 @@ const CLIENTS: usize = 8;
 
 /// A client that was refused waits a moment: the machine is also the server's.
 const AFTER_REFUSAL: Duration = Duration::from_millis(20);
+
+#[test]
+fn what_clients_were_told_and_workers_did_not_get_is_found() {
+    let taken = |id: &str, payload: &str| Taken {
+        entry: String::new(),
+        fields: [("id".to_owned(), id.to_owned())].into(),
+        body: payload.into(),
+    };
+    let book = |fate: Fate| {
+        let book = Book::default();
+        book.set("a".into(), fate);
+        book
+    };
+    let stored = || book(Fate::Stored("1".into()));
+    stored().check(&[taken("1", "a")]);
+    book(Fate::Unknown).check(&[taken("7", "a")]);
+    book(Fate::Unknown).check(&[]);
+    book(Fate::NotStored).check(&[]);
+    for (book, taken) in [
+        (stored(), vec![]),
+        (stored(), vec![taken("2", "a")]),
+        (stored(), vec![taken("1", "a"), taken("1", "a")]),
+        (book(Fate::Unknown), vec![taken("1", "a"), taken("2", "a")]),
+        (book(Fate::NotStored), vec![taken("1", "a")]),
+        (stored(), vec![taken("1", "a"), taken("2", "nobody sent this")]),
+    ] {
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| book.check(&taken)));
+        assert!(checked.is_err(), "{taken:?} passes");
+    }
+}
