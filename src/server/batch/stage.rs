@@ -13,6 +13,7 @@ use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
 use crate::policy::Policy;
+use crate::policy::classify::Classified;
 use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
 use crate::runtime::idempotency::Claim;
@@ -140,14 +141,9 @@ impl<'a> Stage<'a> {
                 return Ok(());
             }
         };
-        match self.admit(payload, own.as_ref(), turn) {
-            Ok(tier) => {
-                let group = &self.groups[tier];
-                if group.jobs.len() >= GROUP_JOBS || group.bytes >= GROUP_BYTES {
-                    self.store(tier).await;
-                }
-            }
-            Err((problem, turn)) => match self.ingest.ask_turn(turn).await {
+        match self.ask_gate(&payload, own.as_ref()) {
+            Ok((permit, classified)) => self.hold(payload, own.as_ref(), turn, permit, classified).await,
+            Err(problem) => match self.ingest.ask_turn(turn).await {
                 Ok(Turn::Stored(known)) => self.replay(known),
                 Ok(turn) => self.tally.failed(turn.tell(problem)),
                 Err(mismatch) => self.tally.failed(mismatch),
@@ -214,18 +210,25 @@ impl<'a> Stage<'a> {
         self.tally.duplicate(known.id);
     }
 
-    /// Asks the gate; a job that it refuses gives its turn back.
-    fn admit(&mut self, payload: Bytes, own: Option<&Own>, turn: Turn) -> Result<Tier, (Problem, Turn)> {
+    fn ask_gate(&self, payload: &Bytes, own: Option<&Own>) -> Result<(Permit, Classified), Problem> {
         let (parts, draft) = self.head_of(own);
         let length = u64::try_from(payload.len()).ok();
         let head = draft::rule_head(parts, &draft.tenant, &self.policy, length);
-        let admitted = draft::classify(&self.policy, &head, &payload)
-            .and_then(|classified| Ok((self.ingest.admit(&self.policy, classified.tier)?, classified)));
-        let (permit, classified) = match admitted {
-            Ok(admitted) => admitted,
-            Err(problem) => return Err((problem, turn)),
-        };
+        let classified = draft::classify(&self.policy, &head, payload)?;
+        Ok((self.ingest.admit(&self.policy, classified.tier)?, classified))
+    }
+
+    /// Keeps an admitted job until its group is full, and then stores the group.
+    async fn hold(
+        &mut self,
+        payload: Bytes,
+        own: Option<&Own>,
+        turn: Turn,
+        permit: Permit,
+        classified: Classified,
+    ) {
         let (tier, now) = (classified.tier, self.ingest.gateway.clock.wall());
+        let (_, draft) = self.head_of(own);
         let job = draft.job(&self.policy, classified, payload, turn.keyed(), now);
         let group = &mut self.groups[tier];
         match &mut group.permit {
@@ -236,7 +239,9 @@ impl<'a> Stage<'a> {
         group.claims.extend(turn.into_claim());
         group.jobs.push(job);
         group.places.push(self.tally.admitted());
-        Ok(tier)
+        if group.jobs.len() >= GROUP_JOBS || group.bytes >= GROUP_BYTES {
+            self.store(tier).await;
+        }
     }
 
     async fn store(&mut self, tier: Tier) {

@@ -67,9 +67,9 @@ impl Book {
             let answer = gateway.post(&payload, &[("idempotency-key", &payload_key(&payload))]).await;
             self.see(&answer);
             match answer.status {
-                202 => return drop(self.set(payload, Fate::Stored(answer.receipt().id))),
+                202 => return self.set(payload, Fate::Stored(answer.receipt().id)),
                 // The first request's fate is still open.
-                409 => drop(self.set(payload.clone(), Fate::Unknown)),
+                409 => self.set(payload.clone(), Fate::Unknown),
                 _ => {
                     let unknown = answer.any_problem().outcome != "not_stored";
                     let was_unknown = self.fate(&payload) == Some(Fate::Unknown);

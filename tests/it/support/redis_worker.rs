@@ -30,7 +30,6 @@ pub enum Way {
 #[derive(Clone, Debug)]
 pub struct Worker {
     address: SocketAddr,
-    auth: Vec<String>,
     queue: String,
     way: Way,
     name: String,
@@ -67,7 +66,7 @@ pub struct Taken {
 impl Worker {
     pub fn new(redis: &Redis, queue: &str, way: Way) -> Worker {
         let (queue, name) = (queue.to_owned(), "w-1".to_owned());
-        Worker { address: redis.address(), auth: Vec::new(), queue, way, name, rate: None }
+        Worker { address: redis.address(), queue, way, name, rate: None }
     }
 
     /// A worker of the stream's group `workers`.
@@ -83,12 +82,6 @@ impl Worker {
     /// Takes so many jobs a second, however many wait.
     pub fn rate(mut self, per_second: f64) -> Worker {
         self.rate = Some(per_second);
-        self
-    }
-
-    /// Says who it is first: the words after `AUTH`.
-    pub fn auth(mut self, words: &[&str]) -> Worker {
-        self.auth = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -111,10 +104,6 @@ impl Worker {
 
     async fn connect(&self) -> Result<Resp, String> {
         let mut line = Resp::connect(self.address).await?;
-        if !self.auth.is_empty() {
-            let auth: Vec<&str> = ["AUTH"].into_iter().chain(self.auth.iter().map(String::as_str)).collect();
-            line.ask(&auth).await?;
-        }
         Ok(line)
     }
 
@@ -231,11 +220,6 @@ impl Running {
     /// Jobs that a worker with a rate could have done besides, had there been any.
     pub fn idle(&self) -> u64 {
         self.book.idle.load(Ordering::Relaxed)
-    }
-
-    /// Everything done so far, in order.
-    pub fn jobs(&self) -> Vec<Taken> {
-        self.book.jobs.lock().unwrap().clone()
     }
 
     /// Waits until it has done so many.
