@@ -93,6 +93,6 @@ fn a_drain_that_falls_tenfold_is_seen_a_little_later_than_alone() {
         fleet.measure(20.0);
         let peak = fleet.peak / TARGET as f64;
         println!("a tenth of the drain, {replicas} replicas: peak {peak:.3} of the target");
-        assert!(peak <= 1.15, "{peak}");
+        assert!(peak <= 1.2, "{peak}");
     }
 }
