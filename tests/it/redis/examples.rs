@@ -11,10 +11,12 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::before;
 use crate::support::foreign::clients;
-use crate::support::gateway::Setup;
+use crate::support::gateway::{Gateway, Setup};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
 use crate::support::redis::Redis;
+use crate::support::redis_worker::Taken;
+use crate::support::resp::Resp;
 
 /// A worker's process and what it prints.
 struct Example {
@@ -166,68 +168,14 @@ async fn the_rights_that_the_page_lists_are_enough() {
         .await;
         let mut worker = redis.connect().await.unwrap();
         worker.ask(&["AUTH", "worker", "WORKER-PASSWORD"]).await.unwrap().good();
-        let taken = match structure {
-            "stream" => {
-                let read =
-                    ["XREADGROUP", "GROUP", "workers", "w", "COUNT", "1", "STREAMS", "jobs:standard", ">"];
-                let reply = worker.ask(&read).await.unwrap().good();
-                let (entry, taken) = super::of_entry(&reply.items()[0].items()[1].items()[0]);
-                let fail = ["EVAL", FAIL_ENTRY, "4", "jobs:standard", DELAYED, DEAD, DEAD_OF_TIER, "workers"];
-                let fail = fail.map(str::as_bytes);
-                let given_up = [&fail[..], &[entry.as_slice(), b"no luck", b"dead"]].concat();
-                assert_eq!(worker.ask(&given_up).await.unwrap().good().integer(), 1);
-                taken
-            }
-            _ => {
-                let hands = "jobs:standard:processing:w";
-                let reply = worker
-                    .ask(&["BLMOVE", "jobs:standard", hands, "RIGHT", "LEFT", "1"])
-                    .await
-                    .unwrap()
-                    .good();
-                let (element, taken) = super::of_element(&reply);
-                let fail = ["EVAL", FAIL_ELEMENT, "4", DELAYED, DEAD, DEAD_OF_TIER, hands].map(str::as_bytes);
-                let given_up = [&fail[..], &[element.as_slice(), b"no luck", b"dead"]].concat();
-                assert_eq!(worker.ask(&given_up).await.unwrap().good().integer(), 1);
-                taken
-            }
-        };
+        let taken = take_and_give_up(&mut worker, structure).await;
         assert_eq!(taken.id(), id);
         // Dead letters, too, and nothing that the gateway asks is refused while it runs.
         let letters = gateway.admin.get("/v1/dead-letters").send().await;
         assert_eq!((letters.status, &letters.json()["dead_letters"][0]["id"]), (200, &id.as_str().into()));
         let replayed = gateway.admin.post_json("/v1/dead-letters/replay", &json!({ "all": true })).await;
         assert_eq!(replayed.json()["results"][0]["status"], "replayed", "{replayed:?}");
-        // The oldest key goes; a retry comes back, dead letters are read, replayed and purged.
-        gateway
-            .post("another", &[("tidegate-type", "order"), ("idempotency-key", "another")])
-            .await
-            .receipt();
-        let job = format!(
-            r#""tier":"p1","tenant":"t","accepted_at":"{}","attempt":2,"body":"b""#,
-            taken.field("accepted_at")
-        );
-        let delayed = format!(r#"{{"id":"{id}",{job}}}"#);
-        worker.ask(&["ZADD", "jobs:standard:delayed", "1", &delayed]).await.unwrap().good();
-        let ids = ["01a1ff61-53ff-7c5e-bcbd-000000000001", "01a1ff61-53ff-7c5e-bcbd-000000000002"];
-        for id in ids {
-            let dead = format!(r#"{{"id":"{id}",{job},"reason":"r","died_at":"2026-11-21T21:00:00.000Z"}}"#);
-            worker.ask(&["HSET", "jobs:dead_letter", id, &dead]).await.unwrap().good();
-            worker.ask(&["ZADD", "jobs:dead_letter:p1", "1795294800000", id]).await.unwrap().good();
-        }
-        let letters = gateway.admin.get("/v1/dead-letters").send().await.json();
-        assert_eq!(letters["dead_letters"].as_array().map(Vec::len), Some(2), "{letters}");
-        for (id, verb) in ids.into_iter().zip(["replay", "purge"]) {
-            assert_eq!(gateway.admin.get(&format!("/v1/dead-letters/{id}")).send().await.status, 200);
-            let asked = serde_json::json!({ "ids": [id] });
-            let answer = gateway.admin.post_json(&format!("/v1/dead-letters/{verb}"), &asked).await.json();
-            let status = answer["results"][0]["status"].as_str();
-            assert!(matches!(status, Some("replayed" | "purged")), "{verb}: {answer}");
-        }
-        until("the retry is back", PATIENCE, async || {
-            (redis.cli(&["ZCARD", "jobs:standard:delayed"]).await.count() == 0).then_some(())
-        })
-        .await;
+        retries_and_letters_come_back(&gateway, &redis, &mut worker, &id, taken.field("accepted_at")).await;
         // Nothing that the gateway asks is refused while it runs.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let refused = redis.cli(&["ACL", "LOG"]).await;
@@ -235,6 +183,65 @@ async fn the_rights_that_the_page_lists_are_enough() {
         assert!(worker.ask(&["FLUSHALL"]).await.unwrap() != super::Reply::Simple("OK".into()));
         gateway.finish_after_outage().await;
     }
+}
+
+/// A worker takes the job and gives it up with the script that workers are given.
+async fn take_and_give_up(worker: &mut Resp, structure: &str) -> Taken {
+    match structure {
+        "stream" => {
+            let read = ["XREADGROUP", "GROUP", "workers", "w", "COUNT", "1", "STREAMS", "jobs:standard", ">"];
+            let reply = worker.ask(&read).await.unwrap().good();
+            let (entry, taken) = super::of_entry(&reply.items()[0].items()[1].items()[0]);
+            let fail = ["EVAL", FAIL_ENTRY, "4", "jobs:standard", DELAYED, DEAD, DEAD_OF_TIER, "workers"];
+            let fail = fail.map(str::as_bytes);
+            let given_up = [&fail[..], &[entry.as_slice(), b"no luck", b"dead"]].concat();
+            assert_eq!(worker.ask(&given_up).await.unwrap().good().integer(), 1);
+            taken
+        }
+        _ => {
+            let hands = "jobs:standard:processing:w";
+            let reply =
+                worker.ask(&["BLMOVE", "jobs:standard", hands, "RIGHT", "LEFT", "1"]).await.unwrap().good();
+            let (element, taken) = super::of_element(&reply);
+            let fail = ["EVAL", FAIL_ELEMENT, "4", DELAYED, DEAD, DEAD_OF_TIER, hands].map(str::as_bytes);
+            let given_up = [&fail[..], &[element.as_slice(), b"no luck", b"dead"]].concat();
+            assert_eq!(worker.ask(&given_up).await.unwrap().good().integer(), 1);
+            taken
+        }
+    }
+}
+
+/// The oldest key goes; a retry comes back, dead letters are read, replayed and purged.
+async fn retries_and_letters_come_back(
+    gateway: &Gateway,
+    redis: &Redis,
+    worker: &mut Resp,
+    id: &str,
+    accepted_at: &str,
+) {
+    gateway.post("another", &[("tidegate-type", "order"), ("idempotency-key", "another")]).await.receipt();
+    let job = format!(r#""tier":"p1","tenant":"t","accepted_at":"{}","attempt":2,"body":"b""#, accepted_at);
+    let delayed = format!(r#"{{"id":"{id}",{job}}}"#);
+    worker.ask(&["ZADD", "jobs:standard:delayed", "1", &delayed]).await.unwrap().good();
+    let ids = ["01a1ff61-53ff-7c5e-bcbd-000000000001", "01a1ff61-53ff-7c5e-bcbd-000000000002"];
+    for id in ids {
+        let dead = format!(r#"{{"id":"{id}",{job},"reason":"r","died_at":"2026-11-21T21:00:00.000Z"}}"#);
+        worker.ask(&["HSET", "jobs:dead_letter", id, &dead]).await.unwrap().good();
+        worker.ask(&["ZADD", "jobs:dead_letter:p1", "1795294800000", id]).await.unwrap().good();
+    }
+    let letters = gateway.admin.get("/v1/dead-letters").send().await.json();
+    assert_eq!(letters["dead_letters"].as_array().map(Vec::len), Some(2), "{letters}");
+    for (id, verb) in ids.into_iter().zip(["replay", "purge"]) {
+        assert_eq!(gateway.admin.get(&format!("/v1/dead-letters/{id}")).send().await.status, 200);
+        let asked = serde_json::json!({ "ids": [id] });
+        let answer = gateway.admin.post_json(&format!("/v1/dead-letters/{verb}"), &asked).await.json();
+        let status = answer["results"][0]["status"].as_str();
+        assert!(matches!(status, Some("replayed" | "purged")), "{verb}: {answer}");
+    }
+    until("the retry is back", PATIENCE, async || {
+        (redis.cli(&["ZCARD", "jobs:standard:delayed"]).await.count() == 0).then_some(())
+    })
+    .await;
 }
 
 const DELAYED: &str = "jobs:standard:delayed";

@@ -12,6 +12,7 @@ use crate::support::redis::Redis;
 use crate::support::redis_worker::{Worker, times_by_id};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of fields")]
 async fn an_entry_has_every_field_of_its_job_and_its_body_raw() {
     let redis = Redis::start(&[]).await;
     let gateway = before(&redis, &Policy::calm()).start().await;

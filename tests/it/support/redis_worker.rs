@@ -103,7 +103,7 @@ impl Worker {
     }
 
     async fn connect(&self) -> Result<Resp, String> {
-        let mut line = Resp::connect(self.address).await?;
+        let line = Resp::connect(self.address).await?;
         Ok(line)
     }
 
