@@ -102,7 +102,10 @@ impl Shared {
 
     async fn look_after(&self, household: &mut Household) -> Result<(), Failure> {
         let mut connection = self.connector.pooled().await?;
-        let kept = household.step(self, &mut connection).await;
+        let kept = match self.try_write(&mut connection).await {
+            Ok(()) => household.step(self, &mut connection).await,
+            refused => refused,
+        };
         if kept.as_ref().is_err_and(Failure::ends_connection) {
             drop(Connection::take(connection));
         }
@@ -158,22 +161,31 @@ impl Shared {
     /// Whether Redis can be reached and takes writes: a write that changes nothing says so.
     async fn probe(&self, household: &mut Household) -> Result<(), Failure> {
         let mut connection = self.connector.pooled().await?;
-        if let Err(error) = self.probe_command().query_async::<Value>(&mut connection).await {
-            let failure = Failure::of_command(&error);
-            if failure.ends_connection() {
-                drop(Connection::take(connection));
-                return Err(failure);
+        let begun = match self.try_write(&mut connection).await {
+            Ok(()) => household.begin(self, &mut connection).await,
+            Err(failure) => {
+                // What workers have done is still removed: where the queue itself filled the memory, nothing else makes room.
+                if !failure.ends_connection() {
+                    let _ = household.step(self, &mut connection).await;
+                }
+                Err(failure)
             }
-            // A user who may not touch the probe's key may still store jobs.
-            if failure.concerns_server() {
-                return Err(failure);
-            }
-        }
-        let begun = household.begin(self, &mut connection).await;
+        };
         if begun.as_ref().is_err_and(Failure::ends_connection) {
             drop(Connection::take(connection));
         }
         begun
+    }
+
+    /// A write that changes nothing. A user who may not touch its key may still store jobs.
+    async fn try_write(&self, connection: &mut Connection) -> Result<(), Failure> {
+        match self.probe_command().query_async::<Value>(connection).await {
+            Ok(_) => Ok(()),
+            Err(error) => match Failure::of_command(&error) {
+                failure if failure.concerns_server() => Err(failure),
+                _ => Ok(()),
+            },
+        }
     }
 
     fn probe_command(&self) -> Cmd {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{BOUND, at, before, drain, drain_all, recovers, without_probes};
 use crate::support::book::Book;
 use crate::support::gateway::Gateway;
+use crate::support::jobs::type_of;
 use crate::support::policy::Policy;
 use crate::support::poll::until;
 use crate::support::redis::Redis;
@@ -52,6 +53,24 @@ async fn a_full_redis_refuses_critical_work_too_and_takes_it_again_when_it_has_r
     recovers(&gateway, "p0", BOUND).await;
     recovers(&gateway, "p2", BOUND).await;
     book.check(&without_probes(drain_all(&redis).await));
+    gateway.finish_after_outage().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_the_queue_itself_filled_takes_jobs_again_when_they_are_done() {
+    let redis = Redis::start(&[("maxmemory-policy", "noeviction")]).await;
+    let gateway = before(&redis, &Policy::calm()).start().await;
+    let used: u64 = redis.info("used_memory").await.parse().unwrap();
+    redis.config("maxmemory", &(used + 3_000_000).to_string()).await;
+    let payload = "x".repeat(50_000);
+    let full = until("it is full", BOUND, async || {
+        let answer = gateway.post(&payload, &[("tidegate-type", type_of("p1"))]).await;
+        (answer.status != 202).then_some(answer)
+    })
+    .await;
+    full.problem(503, "backend_unavailable");
+    assert!(drain_all(&redis).await.len() > 10, "they filled it");
+    recovers(&gateway, "p1", BOUND).await;
     gateway.finish_after_outage().await;
 }
 
