@@ -100,9 +100,20 @@ impl RedisQueue {
         let waited = timeout(self.shared.settings.timeout * 2, settled).await;
         match self.shared.outage() {
             Some(outage) => Err(outage.detail),
-            None if waited.is_err() => Err("the backlog of a queue cannot be read".into()),
+            None if waited.is_err() => Err(self.why_unreadable().await),
             None => Ok(()),
         }
+    }
+
+    /// Why the backlog of some tier cannot be read.
+    async fn why_unreadable(&self) -> Arc<str> {
+        let readings = timeout(self.shared.settings.timeout, self.backlog()).await;
+        let failed = readings.ok().and_then(|readings| {
+            let mut failed =
+                readings.iter().filter_map(|(tier, reading)| Some((tier, reading.as_ref().err()?)));
+            failed.next().map(|(tier, error)| format!("the backlog of {tier} cannot be read: {error}"))
+        });
+        failed.map_or_else(|| "the backlog of a queue cannot be read".into(), Into::into)
     }
 
     /// What to do so that Redis gives what a tier requires; `None` where it does, as far as is known.
