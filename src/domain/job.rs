@@ -79,6 +79,26 @@ pub struct Job {
 }
 
 #[cfg(test)]
+impl Job {
+    /// A job with nothing but what every job has, to begin a test's own with.
+    pub fn bare(id: JobId, tier: Tier) -> Job {
+        Job {
+            id,
+            tier,
+            tenant: Arc::from("anonymous"),
+            job_type: None,
+            ordering_key: None,
+            content_type: None,
+            accepted_at: Timestamp::from_millis(1),
+            expires_at: None,
+            headers: Vec::new(),
+            keyed: None,
+            payload: Bytes::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -124,8 +124,6 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::domain::idempotency::Fingerprint;
     use crate::domain::job::JobId;
@@ -180,19 +178,7 @@ mod tests {
 
     fn jobs() -> Vec<Job> {
         let at = Timestamp::from_millis(1);
-        let job = |number| Job {
-            id: JobId::new(at, [number; 10]),
-            tier: Tier::P1,
-            tenant: Arc::from("anonymous"),
-            job_type: None,
-            ordering_key: None,
-            content_type: None,
-            accepted_at: at,
-            expires_at: None,
-            headers: Vec::new(),
-            keyed: None,
-            payload: Bytes::new(),
-        };
+        let job = |number| Job::bare(JobId::new(at, [number; 10]), Tier::P1);
         (0..4).map(job).collect()
     }
 

@@ -229,8 +229,6 @@ const WELL_FILLED: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::domain::job::JobId;
     use crate::domain::tier::Tier;
@@ -239,19 +237,7 @@ mod tests {
 
     fn group(jobs: usize, bytes: usize) -> (Group, Storing) {
         let at = Timestamp::from_millis(1);
-        let job = Job {
-            id: JobId::new(at, [0; 10]),
-            tier: Tier::P1,
-            tenant: "anonymous".into(),
-            job_type: None,
-            ordering_key: None,
-            content_type: None,
-            accepted_at: at,
-            expires_at: None,
-            headers: Vec::new(),
-            keyed: None,
-            payload: Bytes::new(),
-        };
+        let job = Job::bare(JobId::new(at, [0; 10]), Tier::P1);
         let (answer, storing) = Storing::channel();
         (Group { jobs: vec![job; jobs], bytes, answer }, storing)
     }

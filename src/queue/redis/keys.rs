@@ -71,8 +71,6 @@ const ENTRY_LENGTH: usize = 36 + 1 + 2 + 1 + 32;
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::domain::idempotency::Key;
     use crate::domain::time::Timestamp;
@@ -81,19 +79,7 @@ mod tests {
     fn what_is_remembered_reads_back() {
         let at = Timestamp::from_millis(1_700_000_000_000);
         let keyed = Keyed { key: Key([0x0f; 16]), fingerprint: Fingerprint([0xa0; 16]) };
-        let job = Job {
-            id: JobId::new(at, [3; 10]),
-            tier: Tier::P2,
-            tenant: "acme".into(),
-            job_type: None,
-            ordering_key: None,
-            content_type: None,
-            accepted_at: at,
-            expires_at: None,
-            headers: Vec::new(),
-            keyed: Some(keyed),
-            payload: Bytes::new(),
-        };
+        let job = Job { keyed: Some(keyed), ..Job::bare(JobId::new(at, [3; 10]), Tier::P2) };
         let text = encode(&job, &keyed);
         assert_eq!(text.len(), ENTRY_LENGTH);
         let known = KnownJob { id: job.id, tier: Tier::P2, fingerprint: keyed.fingerprint };

@@ -200,17 +200,10 @@ mod tests {
     fn bare() -> Job {
         let at = Timestamp::from_millis(1_700_000_000_007);
         Job {
-            id: JobId::new(at, [7; 10]),
-            tier: Tier::P2,
             tenant: "acme".into(),
-            job_type: None,
-            ordering_key: None,
-            content_type: None,
             accepted_at: at,
-            expires_at: None,
-            headers: Vec::new(),
-            keyed: None,
             payload: Bytes::from_static(b"\xff\x00raw\r\n"),
+            ..Job::bare(JobId::new(at, [7; 10]), Tier::P2)
         }
     }
 

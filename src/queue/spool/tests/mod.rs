@@ -128,17 +128,11 @@ fn open(
 pub(super) fn job(payload: &str, ordering_key: Option<&str>) -> Job {
     let accepted_at = Timestamp::from_millis(1_700_000_000_000);
     Job {
-        id: random::job_id(accepted_at),
-        tier: Tier::P1,
-        tenant: Arc::from("anonymous"),
         job_type: Some("order".into()),
         ordering_key: ordering_key.map(Box::from),
-        content_type: None,
         accepted_at,
-        expires_at: None,
-        headers: Vec::new(),
-        keyed: None,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
+        ..Job::bare(random::job_id(accepted_at), Tier::P1)
     }
 }
 
