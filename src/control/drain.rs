@@ -250,6 +250,7 @@ fn consumed_between(earlier: &Reading, later: &Reading) -> f64 {
         i128::from(flows.stored) + i128::from(flows.replayed)
             - i128::from(flows.expired)
             - i128::from(flows.dead)
+            - i128::from(flows.lost)
             - i128::from(reading.backlog.depth())
     };
     (stock(later) - stock(earlier)) as f64

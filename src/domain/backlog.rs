@@ -15,6 +15,8 @@ pub struct Backlog {
     pub oldest_age: Option<Duration>,
     /// Age of the job 1 % from the head of the queue, if one waits.
     pub p99_age: Option<Duration>,
+    /// Time until the backend deletes the oldest waiting job unread; `None` where nothing is deleted or nothing waits.
+    pub headroom: Option<Duration>,
 }
 
 impl Backlog {
@@ -26,7 +28,7 @@ impl Backlog {
 
 /// Jobs that entered or left a tier other than by a worker's acknowledgement, counted since the process started.
 ///
-/// With the depth these give what workers consumed: `C = D0 + stored + replayed - expired - dead - D`.
+/// With the depth these give what workers consumed: `C = D0 + stored + replayed - expired - dead - lost - D`.
 /// A retry changes nothing here: the job stays in the depth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flows {
@@ -38,6 +40,8 @@ pub struct Flows {
     pub expired: u64,
     /// Jobs moved to the dead letters.
     pub dead: u64,
+    /// Jobs that the backend deleted before a worker had them.
+    pub lost: u64,
 }
 
 /// One reading of one tier: backlog and flows of the same instant, stamped with that instant.

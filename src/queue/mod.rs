@@ -1,9 +1,11 @@
 //! Floor 4: where accepted jobs are kept. `JobQueue` is what every backend promises.
 
 pub mod ages;
+mod counts;
 pub mod dead_letter;
 pub mod embedded;
 pub mod error;
+pub mod kafka;
 pub mod keys;
 pub mod redis;
 #[cfg(test)]

@@ -302,10 +302,10 @@ fn part() -> impl Strategy<Value = Part> {
 /// Any reading: counters that run backwards, depths beyond belief, times that jump.
 fn any_reading() -> impl Strategy<Value = Reading> {
     let count = || prop_oneof![0_u64..100_000, any::<u64>(), Just(u64::MAX)];
-    (count(), count(), count(), count(), count(), count(), any_moment()).prop_map(
-        |(waiting, leased, stored, replayed, expired, dead, taken)| Reading {
+    (count(), count(), count(), count(), count(), count(), count(), any_moment()).prop_map(
+        |(waiting, leased, stored, replayed, expired, dead, lost, taken)| Reading {
             backlog: Backlog { waiting, leased, ..Backlog::default() },
-            flows: Flows { stored, replayed, expired, dead },
+            flows: Flows { stored, replayed, expired, dead, lost },
             taken,
         },
     )

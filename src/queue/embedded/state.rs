@@ -341,8 +341,9 @@ impl State {
                     leased: totals.leased,
                     oldest_age: age(taken),
                     p99_age: age(taken + totals.waiting / 100),
+                    headroom: None,
                 },
-                flows: Flows { stored: totals.stored, replayed, expired: totals.expired, dead: died },
+                flows: Flows { stored: totals.stored, replayed, expired: totals.expired, dead: died, lost: 0 },
                 taken: now.0,
             }
         })

@@ -6,7 +6,6 @@
 
 pub mod backlog;
 pub mod connect;
-mod counts;
 mod dead_letters;
 pub mod durability;
 pub mod entry;
@@ -44,7 +43,7 @@ use crate::queue::error::{QueueError, StoreError};
 use crate::queue::keys::KnownJob;
 pub use crate::queue::redis::connect::BadAddress;
 use crate::queue::redis::connect::Connector;
-use crate::queue::redis::counts::Counts;
+use crate::queue::counts::Counts;
 use crate::queue::redis::dead_letters::{Acted, DeadLetters};
 use crate::queue::redis::durability::DurabilityWatch;
 use crate::queue::redis::failure::Failure;

@@ -10,7 +10,7 @@ use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::queue::error::StoreError;
 use crate::queue::redis::connect::Connector;
-use crate::queue::redis::counts::Counts;
+use crate::queue::counts::Counts;
 use crate::queue::redis::durability::Given;
 use crate::queue::redis::entry::element::{self, Tries};
 use crate::queue::redis::entry::stream;

@@ -204,12 +204,14 @@ impl Lane {
                 leased: backend.backlog.leased,
                 oldest_age: older(spool.backlog.oldest_age, backend.backlog.oldest_age),
                 p99_age: older(spool.backlog.p99_age, backend.backlog.p99_age),
+                headroom: backend.backlog.headroom,
             },
             flows: Flows {
                 stored: (theirs.stored + self.recovered + ours.stored).saturating_sub(stored + on_the_way),
                 replayed: theirs.replayed + ours.replayed,
                 expired: theirs.expired + ours.expired + dropped,
                 dead: theirs.dead + ours.dead,
+                lost: theirs.lost,
             },
             taken: backend.taken,
         }

@@ -132,6 +132,7 @@ impl PlantQueue {
                 replayed: 0,
                 expired: since_start(|flows| flows.expired),
                 dead: since_start(|flows| flows.dead),
+                lost: 0,
             },
             taken: now,
         }

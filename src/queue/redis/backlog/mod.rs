@@ -121,6 +121,7 @@ impl Sight {
             leased: slowest.pending,
             oldest_age: ages.map(|a| a.0),
             p99_age: ages.map(|a| a.1),
+            headroom: None,
         };
         Ok(Seen { backlog, taken, server_time: now, dead, groups: self.groups_of(view) })
     }
@@ -138,6 +139,7 @@ impl Sight {
             leased: view.held,
             oldest_age: ages.map(|ages| age(view.oldest, ages.0)),
             p99_age: ages.map(|ages| age(view.p99, ages.1)),
+            headroom: None,
         };
         Seen { backlog, taken, server_time: now, dead, groups: Vec::new() }
     }

@@ -3,7 +3,7 @@
 use crate::domain::backlog::{Backlog, Flows};
 use crate::domain::totals::Totals;
 
-/// Counts of one tier. Workers acknowledge to Redis, not to the gateway: what they did is what is missing in the balance.
+/// Counts of one tier. Workers acknowledge to the backend, not to the gateway: what they did is what is missing in the balance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     /// A reading was taken.
@@ -29,7 +29,7 @@ impl Counts {
         self.totals
     }
 
-    /// Notes jobs that Redis confirmed.
+    /// Notes jobs that the backend confirmed.
     pub(super) const fn stored(&mut self, jobs: u64) {
         self.totals.stored = self.totals.stored.saturating_add(jobs);
         self.totals.waiting = self.totals.waiting.saturating_add(jobs);
@@ -62,22 +62,39 @@ impl Counts {
         self.totals.recovered = self.totals.recovered.saturating_add(letters - held - waited);
     }
 
-    /// Notes a reading: what stood in the queue and among the dead letters after all that was noted so far. What is
-    /// missing was done by workers; what is too much came from other producers, and counts as found.
+    /// Notes a reading: what stood in the queue and among the dead letters after all that was noted so far.
     pub(super) fn read(&mut self, backlog: &Backlog, dead: u64) -> Flows {
+        let stored = self.totals.stored;
+        self.read_as_of(backlog, Gone { dead, lost: 0 }, stored)
+    }
+
+    /// Notes a reading of an instant at which the backend had taken in so many jobs of ours: fewer than are confirmed by
+    /// now, or more, where confirmations are on their way. What is missing in the balance was done by workers; what is too
+    /// much came from other producers, and counts as found.
+    pub(super) fn read_as_of(&mut self, backlog: &Backlog, gone: Gone, stored: u64) -> Flows {
         let totals = &mut self.totals;
         if !std::mem::replace(&mut self.seen, true) {
-            totals.dead_at_start = dead;
+            totals.dead_at_start = gone.dead;
         }
-        (totals.waiting, totals.leased, totals.dead) = (backlog.waiting, backlog.leased, dead);
+        totals.waiting = backlog.waiting.saturating_add(totals.stored).saturating_sub(stored);
+        (totals.leased, totals.dead, totals.lost) = (backlog.leased, gone.dead, gone.lost);
         let came = totals.recovered + totals.stored + totals.dead_at_start;
-        let is = backlog.depth() + dead + totals.purged + totals.done;
+        let is = totals.waiting + totals.leased + gone.dead + totals.purged + totals.done + gone.lost;
         totals.done += came.saturating_sub(is);
         totals.recovered += is.saturating_sub(came);
-        let died = (dead + totals.purged + self.replayed).saturating_sub(totals.dead_at_start);
+        let died = (gone.dead + totals.purged + self.replayed).saturating_sub(totals.dead_at_start);
         self.died = self.died.max(died);
-        Flows { stored: totals.stored, replayed: self.replayed, expired: 0, dead: self.died }
+        Flows { stored, replayed: self.replayed, expired: 0, dead: self.died, lost: gone.lost }
     }
+}
+
+/// Jobs that are in the queue no more and that no worker has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// Dead letters now.
+    pub dead: u64,
+    /// Deleted by the backend's retention before a worker had them, since the start.
+    pub lost: u64,
 }
 
 #[cfg(test)]
@@ -91,7 +108,7 @@ mod tests {
     fn assert_balanced(counts: &Counts) {
         let t = counts.totals();
         let came = t.recovered + t.stored + t.dead_at_start;
-        assert_eq!(came, t.waiting + t.leased + t.done + t.expired + t.dead + t.purged, "{t:?}");
+        assert_eq!(came, t.waiting + t.leased + t.done + t.expired + t.dead + t.purged + t.lost, "{t:?}");
     }
 
     #[test]
