@@ -54,7 +54,7 @@ fn check_durability(queue: &RedisQueue, policy: &Policy) -> Result<(), StartErro
         if let Some(required) = of_tier.require
             && let Some(fix) = queue.fix(required)
         {
-            return Err(StartError::Durability { tier, required, reached: queue.durability(), fix });
+            return Err(StartError::Durability { tier, required, reached: queue.durability(tier), fix });
         }
     }
     Ok(())

@@ -41,8 +41,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// How workers come by its jobs, as the end of a sentence.
     fn workers_way_in(&self) -> &'static str;
 
-    /// The durability that a receipt reaches now.
-    fn durability(&self) -> Durability;
+    /// The durability that a receipt of this tier reaches now.
+    fn durability(&self, tier: Tier) -> Durability;
 
     /// Hands jobs of one tier over to be stored, all or none. Returns at once; the jobs are stored (or not)
     /// whether or not anybody still waits for the answer.

@@ -42,7 +42,7 @@ impl JobQueue for ScriptedQueue {
         "workers wait for the script"
     }
 
-    fn durability(&self) -> Durability {
+    fn durability(&self, _tier: Tier) -> Durability {
         Durability::Disk
     }
 

@@ -136,7 +136,7 @@ fn replay(ingest: &Ingest, policy: &Policy, known: KnownJob) -> Receipt {
         id,
         tier,
         queue: Arc::clone(&policy.tiers[tier].queue),
-        stored: Stored { durability: ingest.gateway.queue.durability(), depth, known: Vec::new() },
+        stored: Stored { durability: ingest.gateway.queue.durability(tier), depth, known: Vec::new() },
         limit: ingest.gateway.admission.allowance(tier),
         duplicate: true,
     }

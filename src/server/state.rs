@@ -87,7 +87,7 @@ impl Ingest {
     pub(super) fn admit(&self, policy: &Policy, tier: Tier) -> Result<Permit, Problem> {
         self.check_backend(tier)?;
         if let Some(required) = policy.tiers[tier].require
-            && !self.gateway.queue.durability().meets(required)
+            && !self.gateway.queue.durability(tier).meets(required)
         {
             return Err(pause::until_next_probe(
                 tier,

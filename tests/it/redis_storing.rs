@@ -97,7 +97,7 @@ async fn a_receipt_waits_for_the_replicas_that_it_promises() {
     let settings = RedisSettings { wait_replicas: 1, ..backend.settings.clone() };
     let opened = backend.open_with(&settings).await;
     let queue = &opened.queue;
-    assert_eq!(queue.durability(), Durability::Replicated);
+    assert_eq!(queue.durability(Tier::P1), Durability::Replicated);
     assert_eq!(store(&**queue, Tier::P1, 1).await, Err(StoreError::Unknown), "no replica has it");
     let port = backend.server.lock().await.port().to_string();
     let replica = Redis::durable(&[("replicaof", &format!("127.0.0.1 {port}"))]).await;

@@ -122,7 +122,7 @@ pub async fn a_receipt_says_durability_and_depth<B: Backend>(backend: &B) {
     let opened = backend.open().await;
     let queue = B::queue(&opened);
     let first = queue.enqueue(Tier::P1, jobs(Tier::P1, 3)).unwrap().await.unwrap();
-    assert_eq!((first.durability, first.depth), (queue.durability(), 3));
+    assert_eq!((first.durability, first.depth), (queue.durability(Tier::P1), 3));
     let second = queue.enqueue(Tier::P1, jobs(Tier::P1, 2)).unwrap().await.unwrap();
     assert_eq!(second.depth, 5);
     assert_eq!(queue.enqueue(Tier::P0, jobs(Tier::P0, 1)).unwrap().await.unwrap().depth, 1);

@@ -330,7 +330,7 @@ impl JobQueue for EmbeddedQueue {
         "workers lease jobs with POST /v1/leases"
     }
 
-    fn durability(&self) -> Durability {
+    fn durability(&self, _tier: Tier) -> Durability {
         self.shared.durability
     }
 

@@ -343,7 +343,13 @@ impl State {
                     p99_age: age(taken + totals.waiting / 100),
                     headroom: None,
                 },
-                flows: Flows { stored: totals.stored, replayed, expired: totals.expired, dead: died, lost: 0 },
+                flows: Flows {
+                    stored: totals.stored,
+                    replayed,
+                    expired: totals.expired,
+                    dead: died,
+                    lost: 0,
+                },
                 taken: now.0,
             }
         })

@@ -38,12 +38,12 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
 use crate::policy::Requirement;
+use crate::queue::counts::Counts;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::keys::KnownJob;
 pub use crate::queue::redis::connect::BadAddress;
 use crate::queue::redis::connect::Connector;
-use crate::queue::counts::Counts;
 use crate::queue::redis::dead_letters::{Acted, DeadLetters};
 use crate::queue::redis::durability::DurabilityWatch;
 use crate::queue::redis::failure::Failure;
@@ -177,7 +177,7 @@ impl JobQueue for RedisQueue {
         }
     }
 
-    fn durability(&self) -> Durability {
+    fn durability(&self, _tier: Tier) -> Durability {
         self.shared.durability()
     }
 
@@ -187,7 +187,7 @@ impl JobQueue for RedisQueue {
         let line = &self.shared.lines[tier];
         if jobs.is_empty() {
             let depth = line.counts().depth();
-            let _ = answer.send(Ok(Stored { durability: self.durability(), depth, known: Vec::new() }));
+            let _ = answer.send(Ok(Stored { durability: self.durability(tier), depth, known: Vec::new() }));
             return Ok(storing);
         }
         line.inbox.append(Group { jobs, bytes, answer })?;

@@ -82,9 +82,9 @@ impl JobQueue for SpooledQueue {
         self.0.backend.workers_way_in()
     }
 
-    fn durability(&self) -> Durability {
-        let away = Tier::ALL.into_iter().all(|tier| self.0.backend.outage(tier).is_some());
-        if away { Durability::Spooled } else { self.0.backend.durability() }
+    fn durability(&self, tier: Tier) -> Durability {
+        let spools = self.0.lane(tier).spools && self.0.backend.outage(tier).is_some();
+        if spools { Durability::Spooled } else { self.0.backend.durability(tier) }
     }
 
     fn enqueue(&self, tier: Tier, jobs: Vec<Job>) -> Result<Storing, StoreError> {

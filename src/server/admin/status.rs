@@ -12,7 +12,7 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
-use crate::queue::GroupBacklog;
+use crate::queue::{Durability, GroupBacklog, JobQueue};
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
 use crate::runtime::share::Share;
@@ -43,7 +43,7 @@ pub(in crate::server) struct Status<'a> {
     time: Text<Timestamp>,
     uptime_seconds: f64,
     backend: &'static str,
-    /// What a receipt can say now.
+    /// What a receipt can say now, of the tier that is kept least durably.
     #[schemars(schema_with = "words::durability")]
     durability: &'static str,
     policy_revision: &'a str,
@@ -105,6 +105,9 @@ struct Tiers<'a> {
 #[derive(Serialize, JsonSchema)]
 struct TierStatus<'a> {
     queue: &'a str,
+    /// What a receipt can say now.
+    #[schemars(schema_with = "words::durability")]
+    durability: &'static str,
     /// Jobs waiting and leased.
     depth: u64,
     waiting: u64,
@@ -189,6 +192,7 @@ impl<'a> Status<'a> {
         let tier = |tier: Tier| TierStatus {
             counts: gateway.metrics.counts(tier),
             latency_seconds: gateway.metrics.latency(tier),
+            durability: gateway.queue.durability(tier).as_str(),
             spooling: spool.tiers.contains(tier),
             spool_depth: spool.depth[tier],
             outage: gateway.queue.outage(tier).map(|outage| outage.detail.to_string()),
@@ -201,7 +205,7 @@ impl<'a> Status<'a> {
             time: Text(gateway.clock.wall()),
             uptime_seconds: gateway.clock.now().seconds_since(Moment::ORIGIN),
             backend: gateway.queue.name(),
-            durability: gateway.queue.durability().as_str(),
+            durability: weakest(&*gateway.queue).as_str(),
             policy_revision: &policy.revision,
             in_flight_requests: gateway.in_flight.count(),
             event_listeners: admin.events.listeners(),
@@ -223,6 +227,7 @@ impl<'a> TierStatus<'a> {
     fn of(queue: &'a str, report: &TickReport, totals: &Totals) -> TierStatus<'a> {
         TierStatus {
             queue,
+            durability: Durability::Memory.as_str(),
             depth: report.backlog.depth(),
             waiting: report.backlog.waiting,
             leased: report.backlog.leased,
@@ -262,6 +267,19 @@ impl<'a> TierStatus<'a> {
             latency_seconds: Quantiles::default(),
         }
     }
+}
+
+/// The durability of the tier that is kept least durably.
+fn weakest(queue: &dyn JobQueue) -> Durability {
+    let reached = Tier::ALL.into_iter().map(|tier| queue.durability(tier));
+    // A spooled job is on one disk.
+    let rank = |durability: &Durability| match durability {
+        Durability::Memory => 0,
+        Durability::Spooled => 1,
+        Durability::Disk => 2,
+        Durability::Replicated => 3,
+    };
+    reached.min_by_key(rank).unwrap_or(Durability::Memory)
 }
 
 const fn phase(phase: Phase) -> &'static str {

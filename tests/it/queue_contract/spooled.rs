@@ -107,8 +107,8 @@ impl JobQueue for Refusing {
         self.0.workers_way_in()
     }
 
-    fn durability(&self) -> Durability {
-        self.0.durability()
+    fn durability(&self, tier: Tier) -> Durability {
+        self.0.durability(tier)
     }
 
     fn enqueue(&self, tier: Tier, jobs: Vec<Job>) -> Result<Storing, StoreError> {

@@ -131,7 +131,7 @@ impl JobQueue for Switched {
         "by tests"
     }
 
-    fn durability(&self) -> Durability {
+    fn durability(&self, _tier: Tier) -> Durability {
         Durability::Memory
     }
 
