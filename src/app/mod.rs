@@ -19,7 +19,7 @@ use crate::config::{AdminSettings, Settings};
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
 use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::embedded::settings::OpenError;
+use crate::queue::file::OpenError;
 use crate::queue::redis::BadAddress;
 use crate::queue::{Durability, JobQueue};
 use crate::random;

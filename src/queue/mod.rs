@@ -5,6 +5,7 @@ mod counts;
 pub mod dead_letter;
 pub mod embedded;
 pub mod error;
+pub mod file;
 pub mod kafka;
 pub mod keys;
 pub mod redis;

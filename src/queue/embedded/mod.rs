@@ -6,7 +6,6 @@
 
 mod file;
 mod inbox;
-mod keys;
 pub mod lease;
 mod leases;
 mod line;
@@ -43,7 +42,6 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
-use crate::queue::embedded::file::QueueFile;
 use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::line::Waiting;
@@ -51,12 +49,13 @@ pub use crate::queue::embedded::polls::MAX_POLLS;
 use crate::queue::embedded::reader::Request;
 use crate::queue::embedded::record::Encoded;
 use crate::queue::embedded::reserve::Reserve;
-use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
+use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
 use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::state::State;
 use crate::queue::embedded::writer::Writer;
 use crate::queue::error::{QueueError, StoreError};
-use crate::queue::keys::KnownJob;
+use crate::queue::file::{OpenError, open_for_reading, refused};
+use crate::queue::keys::{KnownJob, rows};
 use crate::queue::{BoxFuture, Durability, JobQueue, Storing, Totals};
 
 /// A durable queue in one file. Dropping it stores what was handed over and waits for that.
@@ -76,12 +75,12 @@ impl EmbeddedQueue {
         clock: Clock,
     ) -> Result<EmbeddedQueue, OpenError> {
         let path = settings.path.as_path();
-        let file = QueueFile::open(settings)?;
+        let file = file::open(settings)?;
         let found = recovery::find(&file, path)?;
-        let used_bytes = store::used_bytes(&file.connection).map_err(|error| file::refused(path, &error))?;
-        let reading = file::open_for_reading(path)?;
-        let keys = recovery::keys(&file, settings.keys, clock.wall())
-            .map_err(|error| file::refused(path, &error))?;
+        let used_bytes = store::used_bytes(&file.connection).map_err(|error| refused(path, &error))?;
+        let reading = open_for_reading(path)?;
+        let keys =
+            rows::read(&file.connection, settings.keys, clock.wall()).map_err(|error| refused(path, &error))?;
         let content = recovery::content(&found, &keys);
         let durability = match settings.durability {
             EmbeddedDurability::Disk => Durability::Disk,

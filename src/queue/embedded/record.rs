@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
-use crate::queue::embedded::keys::{ENTRY_BYTES, KeyEntry};
+use crate::queue::keys::index::{ENTRY_BYTES, KeyEntry};
 
 /// A job ready to be stored.
 #[derive(Clone, Debug)]

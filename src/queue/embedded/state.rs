@@ -10,13 +10,13 @@ use crate::domain::time::{Moment, Timestamp};
 use crate::policy::Ordering;
 use crate::queue::Totals;
 use crate::queue::ages::Ages;
-use crate::queue::embedded::keys::Keys;
 use crate::queue::embedded::lease::{LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::leases::{Held, Leases};
 use crate::queue::embedded::line::{Known, Line, Waiting};
 use crate::queue::embedded::polls::Polls;
 use crate::queue::embedded::record::{DAMAGED, History};
 use crate::queue::embedded::settings::TierRules;
+use crate::queue::keys::index::Keys;
 use crate::random;
 
 /// How a leased job's turn ended; waits to be stored.

@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::domain::job::JobId;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Timestamp;
-use crate::queue::embedded::keys::KeyEntry;
 use crate::queue::embedded::line::Known;
 use crate::queue::embedded::record::{self, Encoded, History, KeyHash};
 
@@ -196,43 +195,6 @@ pub(super) fn write_stock(
     let mut update = db.prepare_cached("UPDATE stock SET jobs = ?2, dead = ?3 WHERE tier = ?1")?;
     for (tier, stock) in after.iter().filter(|(tier, stock)| before[*tier] != **stock) {
         update.execute(params![tier.number(), stock.jobs.cast_signed(), stock.dead.cast_signed()])?;
-    }
-    Ok(())
-}
-
-/// Appends an idempotency key.
-pub(super) fn append_key(db: &Connection, seq: i64, entry: &KeyEntry) -> rusqlite::Result<()> {
-    let mut insert = db.prepare_cached("INSERT INTO keys (seq, entry) VALUES (?1, ?2)")?;
-    insert.execute(params![seq, entry.encode()])?;
-    Ok(())
-}
-
-/// Deletes the keys before a number.
-pub(super) fn forget_keys(db: &Connection, before: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM keys WHERE seq < ?1")?.execute([before])?;
-    Ok(())
-}
-
-/// The numbers of the first and the last key; `None` where there is none.
-pub(super) fn key_ends(db: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
-    let ends =
-        db.query_row("SELECT min(seq), max(seq) FROM keys", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(match ends {
-        (Some(first), Some(last)) => Some((first, last)),
-        _ => None,
-    })
-}
-
-/// Hands on the keys from a number on, in their order, each with its number; a damaged one without its entry.
-pub(super) fn each_key(
-    db: &Connection,
-    from: i64,
-    mut with: impl FnMut(i64, Option<KeyEntry>),
-) -> rusqlite::Result<()> {
-    let mut select = db.prepare("SELECT seq, entry FROM keys WHERE seq >= ?1 ORDER BY seq")?;
-    let mut rows = select.query([from])?;
-    while let Some(row) = rows.next()? {
-        with(row.get(0)?, row.get_ref(1)?.as_blob().ok().and_then(KeyEntry::decode));
     }
     Ok(())
 }

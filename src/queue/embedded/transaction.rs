@@ -9,6 +9,7 @@ use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::shared::Shared;
 use crate::queue::embedded::state::{Change, End};
 use crate::queue::embedded::store::{self, Expired, Stock};
+use crate::queue::keys::rows;
 
 /// What the file holds, as of the last commit.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +123,7 @@ fn apply(
             let seq = done.content.admit(append.tier, job.expires_at);
             store::append(db, append.tier, seq, job)?;
             if let Some(entry) = &job.keyed {
-                store::append_key(db, done.content.keys.next, entry)?;
+                rows::append(db, done.content.keys.next, entry)?;
                 done.content.keys.next += 1;
             }
         }
@@ -156,12 +157,12 @@ fn forget_keys(db: &Connection, shared: &Shared, rows: &mut KeyRows) -> rusqlite
     if rows.first < known_from {
         // A file opened with a smaller bound has many: the first of them may have any number.
         let first = if rows.first == 0 {
-            store::key_ends(db)?.map_or(known_from, |(first, _)| first)
+            rows::ends(db)?.map_or(known_from, |(first, _)| first)
         } else {
             rows.first
         };
         rows.first = known_from.min(first.saturating_add(FORGOTTEN_AT_ONCE));
-        store::forget_keys(db, rows.first)?;
+        rows::forget(db, rows.first)?;
     }
     Ok(())
 }

@@ -9,7 +9,6 @@ use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
 use crate::queue::Stored;
 use crate::queue::dead_letter::{PurgeResult, ReplayResult};
-use crate::queue::embedded::file::QueueFile;
 use crate::queue::embedded::inbox::{Append, Order, Work};
 use crate::queue::embedded::line::Waiting;
 use crate::queue::embedded::outage::{Outage, PROBE_EVERY};
@@ -20,12 +19,13 @@ use crate::queue::embedded::state::{Change, State};
 use crate::queue::embedded::store;
 use crate::queue::embedded::transaction::{self, Batch, Content, Done};
 use crate::queue::error::{QueueError, StoreError};
+use crate::queue::file::OwnFile;
 
 /// The writer, with what it alone knows.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// The file.
-    pub file: QueueFile,
+    pub file: OwnFile,
     /// The meeting point.
     pub shared: Arc<Shared>,
     /// Space for working off a full disk.

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::inbox::{Order, Tampering};
 use super::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
-use super::settings::{EmbeddedDurability, EmbeddedSettings, OpenError, TierRules};
+use super::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
 use super::*;
 use crate::clock::{Clock, ClockHand};
 use crate::domain::tier::TierSet;

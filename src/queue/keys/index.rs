@@ -1,4 +1,4 @@
-//! The idempotency keys of the embedded queue: every key that is kept, in memory, in order of storing.
+//! An index of idempotency keys: every key that is kept, in memory, in order of storing.
 //!
 //! On disk a key is a row beside the jobs, appended in its job's transaction and deleted when it is forgotten; memory
 //! answers every question. A million keys take about 100 MB
@@ -16,7 +16,7 @@ use crate::queue::keys::{KeySettings, KnownJob};
 
 /// A key with the job that was stored under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyEntry {
+pub(in crate::queue) struct KeyEntry {
     /// The key and what came with it.
     pub keyed: Keyed,
     /// The job.
@@ -29,7 +29,7 @@ pub(super) struct KeyEntry {
 
 /// The keys that are known. They are numbered in order of storing, as their rows are.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(in crate::queue) struct Keys {
     settings: KeySettings,
     entries: VecDeque<KeyEntry>,
     /// The number of the oldest entry.
@@ -42,20 +42,20 @@ pub(super) struct Keys {
 
 impl Keys {
     /// No keys yet; the next one has the number `first`.
-    pub(super) fn none(settings: KeySettings, first: i64) -> Keys {
+    pub(in crate::queue) fn none(settings: KeySettings, first: i64) -> Keys {
         let (entries, places) = (VecDeque::new(), HashTable::new());
         Keys { settings, entries, first, places, crowded_out: None }
     }
 
     /// The job known by a key.
-    pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<KnownJob> {
+    pub(in crate::queue) fn find(&self, key: Key, now: Timestamp) -> Option<KnownJob> {
         let place = self.places.find(hash(key), |place| self.is_at(*place, key))?;
         let entry = self.entry(*place).filter(|entry| self.is_kept(entry, now))?;
         Some(KnownJob { id: entry.id, tier: entry.tier, fingerprint: entry.keyed.fingerprint })
     }
 
     /// Adds a key, as number [`next`](Keys::next). It replaces an earlier one of the same name.
-    pub(super) fn add(&mut self, entry: KeyEntry) {
+    pub(in crate::queue) fn add(&mut self, entry: KeyEntry) {
         let (key, number) = (entry.keyed.key, self.next());
         self.entries.push_back(entry);
         let Keys { entries, places, first, .. } = self;
@@ -69,7 +69,7 @@ impl Keys {
     }
 
     /// Adds the next key of a file; a damaged one keeps its place, and nothing is known by it.
-    pub(super) fn add_again(&mut self, entry: Option<KeyEntry>) {
+    pub(in crate::queue) fn add_again(&mut self, entry: Option<KeyEntry>) {
         match entry {
             Some(entry) => self.add(entry),
             None => {
@@ -86,7 +86,7 @@ impl Keys {
     }
 
     /// Forgets what is older than keys are kept, and the oldest beyond their number.
-    pub(super) fn forget(&mut self, now: Timestamp) {
+    pub(in crate::queue) fn forget(&mut self, now: Timestamp) {
         while let Some(oldest) = self.entries.front() {
             let crowded = self.entries.len() > self.settings.most;
             if self.is_kept(oldest, now) {
@@ -100,17 +100,17 @@ impl Keys {
     }
 
     /// The number of the oldest key that is known.
-    pub(super) const fn first(&self) -> i64 {
+    pub(in crate::queue) const fn first(&self) -> i64 {
         self.first
     }
 
     /// The number of the next key.
-    pub(super) fn next(&self) -> i64 {
+    pub(in crate::queue) fn next(&self) -> i64 {
         self.first.saturating_add(i64::try_from(self.entries.len()).unwrap_or(i64::MAX))
     }
 
     /// How many keys are known, and how far back.
-    pub(super) fn index(&self, now: Timestamp) -> KeyIndex {
+    pub(in crate::queue) fn index(&self, now: Timestamp) -> KeyIndex {
         let crowded = self.crowded_out.map(|at| now.since(seconds(at)));
         let horizon = crowded.map_or(self.settings.keep, |since| since.min(self.settings.keep));
         KeyIndex { keys: self.entries.len(), horizon }
@@ -141,14 +141,14 @@ impl Keys {
 
 impl KeyEntry {
     /// The entry of a job that is being stored.
-    pub(super) fn new(keyed: Keyed, id: JobId, tier: Tier, now: Timestamp) -> KeyEntry {
+    pub(in crate::queue) fn new(keyed: Keyed, id: JobId, tier: Tier, now: Timestamp) -> KeyEntry {
         // Rounded up: a key is never forgotten before its time.
         let stored_at = u32::try_from(now.millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         KeyEntry { keyed, id, tier, stored_at }
     }
 
     /// The entry as a row keeps it: `key · fingerprint · id · tier · stored_at · CRC-32 of all before`.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::queue) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(ENTRY_BYTES);
         bytes.extend_from_slice(&self.keyed.key.0);
         bytes.extend_from_slice(&self.keyed.fingerprint.0);
@@ -161,7 +161,7 @@ impl KeyEntry {
     }
 
     /// The entry of a row; `None` if it is not what was written.
-    pub(super) fn decode(bytes: &[u8]) -> Option<KeyEntry> {
+    pub(in crate::queue) fn decode(bytes: &[u8]) -> Option<KeyEntry> {
         let (bytes, checksum) = bytes.split_last_chunk::<4>()?;
         if crc32fast::hash(bytes) != u32::from_le_bytes(*checksum) {
             return None;
@@ -189,7 +189,7 @@ fn seconds(at: u32) -> Timestamp {
 }
 
 /// What a row's entry takes.
-pub(super) const ENTRY_BYTES: usize = 16 + 16 + 16 + 1 + 4 + 4;
+pub(in crate::queue) const ENTRY_BYTES: usize = 16 + 16 + 16 + 1 + 4 + 4;
 
 #[cfg(test)]
 mod tests {

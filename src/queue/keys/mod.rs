@@ -1,5 +1,8 @@
 //! Idempotency keys as every backend keeps them.
 
+pub(super) mod index;
+pub(super) mod rows;
+
 use std::time::Duration;
 
 use crate::domain::idempotency::Fingerprint;
