@@ -79,8 +79,8 @@ impl EmbeddedQueue {
         let found = recovery::find(&file, path)?;
         let used_bytes = store::used_bytes(&file.connection).map_err(|error| refused(path, &error))?;
         let reading = open_for_reading(path)?;
-        let keys =
-            rows::read(&file.connection, settings.keys, clock.wall()).map_err(|error| refused(path, &error))?;
+        let keys = rows::read(&file.connection, settings.keys, clock.wall())
+            .map_err(|error| refused(path, &error))?;
         let content = recovery::content(&found, &keys);
         let durability = match settings.durability {
             EmbeddedDurability::Disk => Durability::Disk,

@@ -156,11 +156,8 @@ fn forget_keys(db: &Connection, shared: &Shared, rows: &mut KeyRows) -> rusqlite
     let known_from = shared.state().keys.first();
     if rows.first < known_from {
         // A file opened with a smaller bound has many: the first of them may have any number.
-        let first = if rows.first == 0 {
-            rows::ends(db)?.map_or(known_from, |(first, _)| first)
-        } else {
-            rows.first
-        };
+        let first =
+            if rows.first == 0 { rows::ends(db)?.map_or(known_from, |(first, _)| first) } else { rows.first };
         rows.first = known_from.min(first.saturating_add(FORGOTTEN_AT_ONCE));
         rows::forget(db, rows.first)?;
     }

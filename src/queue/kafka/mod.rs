@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "its parts come one by one")]
 
 mod group;
+mod ledger;
 pub mod properties;
 pub mod settings;
 mod shared;

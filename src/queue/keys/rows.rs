@@ -35,7 +35,9 @@ pub(in crate::queue) fn ends(db: &Connection) -> rusqlite::Result<Option<(i64, i
 /// The idempotency keys that the file holds, as many as are kept.
 pub(in crate::queue) fn read(
     db: &Connection,
-    settings: KeySettings, now: Timestamp) -> rusqlite::Result<Keys> {
+    settings: KeySettings,
+    now: Timestamp,
+) -> rusqlite::Result<Keys> {
     let Some((first, last)) = ends(db)? else { return Ok(Keys::none(settings, 1)) };
     let most = i64::try_from(settings.most).unwrap_or(i64::MAX);
     let from = first.max(last.saturating_sub(most).saturating_add(1));
@@ -56,11 +58,7 @@ pub(in crate::queue) fn read(
 }
 
 /// Hands on the keys from a number on, in their order, each with its number; a damaged one without its entry.
-fn each(
-    db: &Connection,
-    from: i64,
-    mut with: impl FnMut(i64, Option<KeyEntry>),
-) -> rusqlite::Result<()> {
+fn each(db: &Connection, from: i64, mut with: impl FnMut(i64, Option<KeyEntry>)) -> rusqlite::Result<()> {
     let mut select = db.prepare("SELECT seq, entry FROM keys WHERE seq >= ?1 ORDER BY seq")?;
     let mut rows = select.query([from])?;
     while let Some(row) = rows.next()? {

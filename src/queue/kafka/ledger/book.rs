@@ -1,0 +1,132 @@
+//! What the ledger holds, in memory: keys that stand for stored jobs, and open ones.
+
+use std::collections::HashMap;
+
+use crate::domain::idempotency::{Key, KeyIndex, Keyed};
+use crate::domain::job::Job;
+use crate::domain::time::Timestamp;
+use crate::queue::Known;
+use crate::queue::keys::index::{KeyEntry, Keys};
+use crate::queue::keys::{KeySettings, KnownJob};
+
+/// Every key that is kept.
+#[derive(Debug)]
+pub(super) struct Book {
+    settings: KeySettings,
+    /// Keys of jobs that are stored.
+    pub stored: Keys,
+    open: HashMap<Key, Open>,
+    /// What is wrong with the file.
+    pub fault: Option<String>,
+}
+
+/// A key that was written down.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    entry: KeyEntry,
+    /// The job is stored, and the file could not take that in.
+    stored: bool,
+}
+
+/// A call's jobs by what the book says of their keys.
+#[derive(Debug)]
+pub(super) struct Sifted {
+    /// What is to be sent, with the ids that hold.
+    pub jobs: Vec<Job>,
+    /// What the answer tells.
+    pub known: Vec<Known>,
+    /// The keys of what is sent.
+    pub entries: Vec<KeyEntry>,
+}
+
+impl Book {
+    /// The book of a file with these keys.
+    pub(super) fn read(settings: KeySettings, stored: Keys, open: Vec<KeyEntry>) -> Book {
+        let open = open.into_iter().map(|entry| (entry.keyed.key, Open { entry, stored: false })).collect();
+        Book { settings, stored, open, fault: None }
+    }
+
+    /// The job that is known to be stored under a key.
+    pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<KnownJob> {
+        let open = || self.open.get(&key).filter(|open| open.stored).map(|open| known(&open.entry));
+        self.stored.find(key, now).or_else(open)
+    }
+
+    /// How many keys are known and how far back.
+    pub(super) fn index(&self, now: Timestamp) -> KeyIndex {
+        self.stored.index(now)
+    }
+
+    /// Tells jobs that are to be sent from those that must not be. A key that is open is sent under its first id; one that
+    /// stands for another content is not sent.
+    pub(super) fn sift(&self, jobs: Vec<Job>, now: Timestamp) -> Sifted {
+        let mut sifted =
+            Sifted { jobs: Vec::with_capacity(jobs.len()), known: Vec::new(), entries: Vec::new() };
+        // The keys of this very call.
+        let mut own: HashMap<Key, KnownJob> = HashMap::new();
+        for (index, mut job) in jobs.into_iter().enumerate() {
+            if let Some(keyed) = job.keyed {
+                let before = own.get(&keyed.key).copied().or_else(|| self.find(keyed.key, now));
+                if let Some(before) = before.or_else(|| self.open_with_other_content(keyed)) {
+                    sifted.known.push(Known { index, job: before });
+                    continue;
+                }
+                if let Some(open) = self.open.get(&keyed.key)
+                    && open.entry.id != job.id
+                {
+                    job.id = open.entry.id;
+                    sifted.known.push(Known { index, job: known(&open.entry) });
+                }
+                let entry = KeyEntry::new(keyed, job.id, job.tier, now);
+                own.insert(keyed.key, known(&entry));
+                sifted.entries.push(entry);
+            }
+            sifted.jobs.push(job);
+        }
+        sifted
+    }
+
+    fn open_with_other_content(&self, keyed: Keyed) -> Option<KnownJob> {
+        let open = self.open.get(&keyed.key)?;
+        (open.entry.keyed.fingerprint != keyed.fingerprint).then(|| known(&open.entry))
+    }
+
+    /// Notes a key as open. Gives those that had to go for it: too old to be kept, or too many.
+    pub(super) fn open(&mut self, entry: KeyEntry, now: Timestamp) -> Vec<Key> {
+        self.open.insert(entry.keyed.key, Open { entry, stored: false });
+        if self.open.len() <= self.settings.most { Vec::new() } else { self.crowd_out(now) }
+    }
+
+    /// Notes that the job of an open key is stored, though the file does not know it.
+    pub(super) fn stored_unwritten(&mut self, key: Key) {
+        if let Some(open) = self.open.get_mut(&key) {
+            open.stored = true;
+        }
+    }
+
+    /// Forgets that a key was open.
+    pub(super) fn close(&mut self, key: Key) {
+        self.open.remove(&key);
+    }
+
+    /// Keys are open for a moment, or after a silence of the broker: so many were never in doubt at once in good order. The
+    /// oldest tenth goes.
+    fn crowd_out(&mut self, now: Timestamp) -> Vec<Key> {
+        let mut by_age: Vec<(u32, Key)> =
+            self.open.values().map(|open| (open.entry.stored_at, open.entry.keyed.key)).collect();
+        by_age.sort_unstable_by_key(|(at, _)| *at);
+        let past = |at: u32| now.since(Timestamp::from_millis(u64::from(at) * 1_000)) >= self.settings.keep;
+        let expired = by_age.iter().take_while(|(at, _)| past(*at)).count();
+        let gone: Vec<Key> = by_age
+            .into_iter()
+            .take(expired.max(self.settings.most / 10).max(1))
+            .map(|(_, key)| key)
+            .collect();
+        gone.iter().for_each(|key| self.close(*key));
+        gone
+    }
+}
+
+fn known(entry: &KeyEntry) -> KnownJob {
+    KnownJob { id: entry.id, tier: entry.tier, fingerprint: entry.keyed.fingerprint }
+}
