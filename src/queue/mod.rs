@@ -12,6 +12,7 @@ pub mod redis;
 #[cfg(test)]
 pub mod scripted;
 pub mod spool;
+mod under_way;
 
 use std::future::Future;
 use std::pin::Pin;

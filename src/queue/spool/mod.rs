@@ -14,7 +14,6 @@ pub mod settings;
 mod shared;
 #[cfg(test)]
 mod tests;
-mod under_way;
 mod unsettled;
 
 use std::fmt;

@@ -17,8 +17,8 @@ use crate::queue::spool::envelope;
 use crate::queue::spool::known::Sifted;
 use crate::queue::spool::lane::{KeyHash, Lane, Way};
 use crate::queue::spool::room::Room;
-use crate::queue::spool::under_way::UnderWay;
 use crate::queue::spool::unsettled::Unsettled;
+use crate::queue::under_way::UnderWay;
 use crate::queue::{Durability, JobQueue, Known, Stored, Storing};
 use crate::random;
 

@@ -1,4 +1,4 @@
-//! What the spool has begun and not finished, so that closing can wait for it.
+//! What a queue has begun and not finished, so that closing can wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 
 /// Counts it. As many as there are requests being stored, which the memory for their bodies bounds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct UnderWay(Arc<Counted>);
+pub(in crate::queue) struct UnderWay(Arc<Counted>);
 
 /// One thing under way; counted until dropped.
 #[derive(Debug)]
-pub(super) struct Begun(Arc<Counted>);
+pub(in crate::queue) struct Begun(Arc<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -21,13 +21,13 @@ struct Counted {
 
 impl UnderWay {
     /// Counts one more.
-    pub(super) fn begin(&self) -> Begun {
+    pub(in crate::queue) fn begin(&self) -> Begun {
         self.0.count.fetch_add(1, Ordering::AcqRel);
         Begun(Arc::clone(&self.0))
     }
 
     /// Waits until there is none.
-    pub(super) async fn all_done(&self) {
+    pub(in crate::queue) async fn all_done(&self) {
         loop {
             // Listening before looking: the last one may end between the two.
             let none_left = self.0.none_left.notified();
