@@ -9,7 +9,7 @@ use deadpool_redis::redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisResu
 use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Timeouts};
 
 use crate::queue::redis::failure::Failure;
-use crate::queue::redis::settings::RedisSettings;
+use crate::queue::redis::settings::{RedisSettings, RedisUrl};
 
 /// The address cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub struct BadAddress;
 
 /// Gives out connections. Clones share the pool.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(in crate::queue) struct Connector {
     pool: Pool,
 }
 
@@ -29,10 +29,23 @@ impl Connector {
     /// # Errors
     /// The client cannot use the address.
     pub(super) fn new(settings: &RedisSettings, forwarders: usize) -> Result<Connector, BadAddress> {
-        let manager = manager(settings).map_err(|_| BadAddress)?;
-        let limit = Some(settings.timeout);
+        let beside = settings.connections.saturating_sub(forwarders);
+        Connector::to(&settings.url, settings.timeout, beside)
+    }
+
+    /// A pool of so many connections, none of them made yet; `timeout` bounds every wait.
+    ///
+    /// # Errors
+    /// The client cannot use the address.
+    pub(in crate::queue) fn to(
+        url: &RedisUrl,
+        timeout: Duration,
+        connections: usize,
+    ) -> Result<Connector, BadAddress> {
+        let manager = manager(url, timeout).map_err(|_| BadAddress)?;
+        let limit = Some(timeout);
         let config = PoolConfig {
-            max_size: settings.connections.saturating_sub(forwarders).max(1),
+            max_size: connections.max(1),
             timeouts: Timeouts { wait: limit, create: limit, recycle: limit },
             ..PoolConfig::default()
         };
@@ -44,7 +57,7 @@ impl Connector {
     ///
     /// # Errors
     /// Redis cannot be reached, or all connections are in use.
-    pub(super) async fn pooled(&self) -> Result<Connection, Failure> {
+    pub(in crate::queue) async fn pooled(&self) -> Result<Connection, Failure> {
         self.pool.get().await.map_err(|error| Failure::of_connecting(&error))
     }
 
@@ -69,12 +82,12 @@ impl fmt::Debug for Connector {
     }
 }
 
-fn manager(settings: &RedisSettings) -> RedisResult<Manager> {
-    let address = settings.url.reveal().into_connection_info()?;
+fn manager(url: &RedisUrl, timeout: Duration) -> RedisResult<Manager> {
+    let address = url.reveal().into_connection_info()?;
     let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.timeout))
-        .set_response_timeout(Some(settings.timeout.max(LEAST_TIMEOUT)));
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout.max(LEAST_TIMEOUT)));
     Manager::new_with_config(address, config)
 }
 

@@ -8,7 +8,7 @@ use crate::queue::error::{QueueError, StoreError};
 
 /// Why Redis did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::queue) enum Failure {
     /// It answered that it does not: nothing was done.
     Refused(Refusal),
     /// It could not even be asked: nothing was done.
@@ -19,7 +19,7 @@ pub(super) enum Failure {
 
 /// An error reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(in crate::queue) struct Refusal {
     /// What is wrong, for people; never what Redis repeats of a command.
     pub detail: String,
     /// Whom it concerns.
@@ -28,7 +28,7 @@ pub(super) struct Refusal {
 
 /// How far an error reply reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Concerns {
+pub(in crate::queue) enum Concerns {
     /// This command or this key.
     Command,
     /// Every write to this server.
@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// What people are told.
-    pub(super) fn detail(&self) -> &str {
+    pub(in crate::queue) fn detail(&self) -> &str {
         match self {
             Failure::Refused(refusal) => &refusal.detail,
             Failure::Unreached(detail) | Failure::Lost(detail) => detail,

@@ -11,7 +11,7 @@ use crate::queue::keys::{KeySettings, KnownJob};
 use crate::queue::redis::layout::write_hex;
 
 /// The key's name without its beginning: its digest in hexadecimal.
-pub(super) fn name(keyed: &Keyed) -> String {
+pub(in crate::queue) fn name(keyed: &Keyed) -> String {
     let mut name = String::with_capacity(2 * keyed.key.0.len());
     write_hex(&mut name, &keyed.key.0);
     name
@@ -19,15 +19,20 @@ pub(super) fn name(keyed: &Keyed) -> String {
 
 /// What is remembered under a key: the job's id, its tier, its fingerprint.
 pub(super) fn encode(job: &Job, keyed: &Keyed) -> String {
+    encode_known(&KnownJob { id: job.id, tier: job.tier, fingerprint: keyed.fingerprint })
+}
+
+/// What is remembered of a job.
+pub(in crate::queue) fn encode_known(job: &KnownJob) -> String {
     let mut text = String::with_capacity(ENTRY_LENGTH);
     // Writing into a string cannot fail.
     let _ = write!(text, "{} {} ", job.id, job.tier);
-    write_hex(&mut text, &keyed.fingerprint.0);
+    write_hex(&mut text, &job.fingerprint.0);
     text
 }
 
 /// Reads what is remembered under a key.
-pub(super) fn decode(value: &[u8]) -> Option<KnownJob> {
+pub(in crate::queue) fn decode(value: &[u8]) -> Option<KnownJob> {
     let mut parts = std::str::from_utf8(value).ok()?.split(' ');
     let (id, tier, digest) = (parts.next()?, parts.next()?, parts.next()?);
     let whole = digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());

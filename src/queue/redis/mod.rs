@@ -13,7 +13,7 @@ mod failure;
 mod forwarder;
 mod household;
 mod inbox;
-mod keys;
+pub(super) mod keys;
 pub mod layout;
 mod outage;
 mod pipeline;

@@ -1,11 +1,13 @@
 //! What the ledger holds, in memory: keys that stand for stored jobs, and open ones.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::domain::idempotency::{Key, KeyIndex, Keyed};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::queue::Known;
+use crate::queue::kafka::ledger::common::Claim;
 use crate::queue::keys::index::{KeyEntry, Keys};
 use crate::queue::keys::{KeySettings, KnownJob};
 
@@ -33,6 +35,8 @@ struct Open {
 pub(super) struct Sifted {
     /// What is to be sent, with the ids that hold.
     pub jobs: Vec<Job>,
+    /// The place of each in the call.
+    pub places: Vec<usize>,
     /// What the answer tells.
     pub known: Vec<Known>,
     /// The keys of what is sent.
@@ -60,8 +64,7 @@ impl Book {
     /// Tells jobs that are to be sent from those that must not be. A key that is open is sent under its first id; one that
     /// stands for another content is not sent.
     pub(super) fn sift(&self, jobs: Vec<Job>, now: Timestamp) -> Sifted {
-        let mut sifted =
-            Sifted { jobs: Vec::with_capacity(jobs.len()), known: Vec::new(), entries: Vec::new() };
+        let mut sifted = Sifted::with_room(jobs.len());
         // The keys of this very call.
         let mut own: HashMap<Key, KnownJob> = HashMap::new();
         for (index, mut job) in jobs.into_iter().enumerate() {
@@ -82,6 +85,7 @@ impl Book {
                 sifted.entries.push(entry);
             }
             sifted.jobs.push(job);
+            sifted.places.push(index);
         }
         sifted
     }
@@ -124,6 +128,51 @@ impl Book {
             .collect();
         gone.iter().for_each(|key| self.close(*key));
         gone
+    }
+}
+
+impl Sifted {
+    fn with_room(jobs: usize) -> Sifted {
+        let (jobs, places) = (Vec::with_capacity(jobs), Vec::with_capacity(jobs));
+        Sifted { jobs, places, known: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Takes in what other gateways say of the keys; one claim per entry. Gives back nothing where one of them has claimed
+    /// a key within `patience`: its job is under way there.
+    pub(super) fn heed(self, claims: Vec<Claim>, patience: Duration) -> Option<Sifted> {
+        let mut heeded = Sifted { known: self.known, ..Sifted::with_room(self.jobs.len()) };
+        let mut claimed = self.entries.into_iter().zip(claims);
+        for (index, mut job) in self.places.into_iter().zip(self.jobs) {
+            if job.keyed.is_some() {
+                let (mut entry, claim) = claimed.next()?;
+                let (theirs, open_for) = match claim {
+                    Claim::Ours => (None, None),
+                    Claim::Stored(theirs) => (Some(theirs), None),
+                    Claim::Open(theirs, age) => (Some(theirs), Some(age)),
+                };
+                heeded.known.extend(theirs.map(|job| Known { index, job }));
+                match (theirs, open_for) {
+                    (Some(theirs), Some(age)) if theirs.fingerprint == entry.keyed.fingerprint => {
+                        if age < patience {
+                            return None;
+                        }
+                        // Whoever claimed it is gone: it is sent under the first id.
+                        (job.id, entry.id) = (theirs.id, theirs.id);
+                    }
+                    (Some(_), _) => continue,
+                    (None, _) => {}
+                }
+                heeded.entries.push(entry);
+            }
+            heeded.jobs.push(job);
+            heeded.places.push(index);
+        }
+        // Of two words on one job, that of all gateways came last and holds.
+        heeded.known.sort_by_key(|known| known.index);
+        heeded.known.reverse();
+        heeded.known.dedup_by_key(|known| known.index);
+        heeded.known.reverse();
+        Some(heeded)
     }
 }
 

@@ -5,6 +5,7 @@
 //! process died, is open: whoever comes with it again is sent again, under the first id.
 
 mod book;
+mod common;
 mod file;
 mod writer;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,14 +24,21 @@ use crate::queue::Known;
 use crate::queue::error::StoreError;
 use crate::queue::file::OpenError;
 use crate::queue::kafka::ledger::book::{Book, Sifted};
+use crate::queue::kafka::ledger::common::{Claim, Common};
 use crate::queue::kafka::ledger::writer::{Order, Writer};
 use crate::queue::keys::index::KeyEntry;
 use crate::queue::keys::{KeySettings, KnownJob};
+use crate::queue::redis::BadAddress;
+use crate::queue::redis::settings::RedisUrl;
 
 /// The ledger, with the thread that writes it.
 pub(super) struct Ledger {
     clock: Clock,
     book: Arc<Mutex<Book>>,
+    /// What other gateways know, where they share.
+    common: Option<Common>,
+    /// A key that another gateway claimed for longer was given up by it.
+    patience: Duration,
     orders: Mutex<Option<mpsc::Sender<Order>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -71,12 +80,43 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| OpenError::Io { path: path.to_owned(), detail: error.to_string() })?;
-        Ok(Ledger { clock, book, orders: Mutex::new(Some(orders)), writer: Mutex::new(Some(writer)) })
+        Ok(Ledger {
+            clock,
+            book,
+            common: None,
+            patience: Duration::ZERO,
+            orders: Mutex::new(Some(orders)),
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// The same ledger, in agreement with all gateways that meet at this Redis and have topics of these names. A job that
+    /// another one sent is settled there within `patience`.
+    ///
+    /// # Errors
+    /// The client cannot use the address.
+    pub(super) fn shared_at(
+        self,
+        url: &RedisUrl,
+        topics: &str,
+        settings: KeySettings,
+        patience: Duration,
+    ) -> Result<Ledger, BadAddress> {
+        Ok(Ledger { common: Some(Common::new(url, topics, settings)?), patience, ..self })
+    }
+
+    /// Whether other gateways' keys are known only when a job is about to be sent.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.common.is_some()
     }
 
     /// The job that is known to be stored under a key.
-    pub(super) fn find(&self, key: Key) -> Option<KnownJob> {
-        lock(&self.book).find(key, self.clock.wall())
+    pub(super) async fn find(&self, key: Key) -> Option<KnownJob> {
+        let own = lock(&self.book).find(key, self.clock.wall());
+        match (own, &self.common) {
+            (None, Some(common)) => common.find(key).await,
+            (own, _) => own,
+        }
     }
 
     /// How many keys are known and how far back.
@@ -92,9 +132,10 @@ impl Ledger {
     /// Writes the keys of jobs down, on disk when it returns; jobs without keys go along.
     ///
     /// # Errors
-    /// They could not be written; nothing may be sent.
+    /// They could not be written, or another gateway has a job of one of them under way; nothing may be sent.
     pub(super) async fn begin(&self, jobs: Vec<Job>) -> Result<Begun, StoreError> {
-        let Sifted { jobs, known, entries } = lock(&self.book).sift(jobs, self.clock.wall());
+        let sifted = lock(&self.book).sift(jobs, self.clock.wall());
+        let Sifted { jobs, known, entries, .. } = self.agree(sifted).await?;
         if !entries.is_empty() {
             let (answer, written) = oneshot::channel();
             self.order(Order::Begin { entries: entries.clone(), answer }).await?;
@@ -109,9 +150,35 @@ impl Ledger {
         if entries.is_empty() || fate == Fate::Unknown {
             return;
         }
+        let stored = fate == Fate::Stored;
+        let told = async {
+            if let Some(common) = &self.common {
+                common.settle(&entries, stored).await;
+            }
+        };
         let (answer, written) = oneshot::channel();
-        if self.order(Order::Settle { entries, stored: fate == Fate::Stored, answer }).await.is_ok() {
-            let _ = written.await;
+        let written = async {
+            if self.order(Order::Settle { entries: entries.clone(), stored, answer }).await.is_ok() {
+                let _ = written.await;
+            }
+        };
+        tokio::join!(told, written);
+    }
+
+    /// Claims the keys before all gateways that share; alone where there are none, or Redis is away.
+    async fn agree(&self, sifted: Sifted) -> Result<Sifted, StoreError> {
+        let Some(common) = self.common.as_ref().filter(|_| !sifted.entries.is_empty()) else {
+            return Ok(sifted);
+        };
+        let Some(claims) = common.claim(&sifted.entries).await else { return Ok(sifted) };
+        let ours = |(entry, claim): (&KeyEntry, &Claim)| (*claim == Claim::Ours).then_some(*entry);
+        let claimed: Vec<KeyEntry> = sifted.entries.iter().zip(&claims).filter_map(ours).collect();
+        match sifted.heed(claims, self.patience) {
+            Some(heeded) => Ok(heeded),
+            None => {
+                common.settle(&claimed, false).await;
+                Err(StoreError::Unknown)
+            }
         }
     }
 

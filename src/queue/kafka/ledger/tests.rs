@@ -57,7 +57,7 @@ async fn a_key_whose_fate_was_never_told_is_sent_again_under_the_first_id() {
     let first = job(Some(1), 1);
     let ledger = bench.open();
     ledger.begin(vec![first.clone()]).await.unwrap();
-    assert_eq!(ledger.find(Key([1; 16])), None, "nobody knows whether it is stored");
+    assert_eq!(ledger.find(Key([1; 16])).await, None, "nobody knows whether it is stored");
     // As a process that dies: nothing is settled.
     ledger.close().await;
     let ledger = bench.open();
@@ -71,7 +71,7 @@ async fn a_key_whose_fate_was_never_told_is_sent_again_under_the_first_id() {
         "the drain knows its own id"
     );
     ledger.settle(begun.entries, Fate::Stored).await;
-    assert_eq!(ledger.find(Key([1; 16])).map(|known| known.id), Some(first.id));
+    assert_eq!(ledger.find(Key([1; 16])).await.map(|known| known.id), Some(first.id));
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn while_the_file_cannot_be_written_no_key_is_sent_and_what_was_stored_is_
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused:?}");
     assert!(ledger.fault().is_some());
     ledger.settle(begun.entries, Fate::Stored).await;
-    assert_eq!(ledger.find(Key([1; 16])).map(|known| known.id), Some(first.id));
+    assert_eq!(ledger.find(Key([1; 16])).await.map(|known| known.id), Some(first.id));
     assert!(ledger.begin(vec![job(None, 0)]).await.is_ok(), "jobs without keys go on");
     bench.mend_file();
     ledger.begin(vec![job(Some(2), 2)]).await.unwrap();
