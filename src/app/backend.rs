@@ -45,6 +45,10 @@ pub(super) async fn open(settings: &Settings, policy: &Policy, clock: Clock) -> 
             }
             behind_spool(Arc::new(queue), reached, settings, policy, clock)
         }
+        // Until it is wired.
+        config::Backend::Kafka => {
+            Err(StartError::Away { backend: "kafka", detail: "it cannot be opened yet".into() })
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{Backend, Settings};
+use crate::config::{Backend, Settings, remote};
 use crate::runtime::share::settings::ShareSettings;
 use crate::yaml::decode::Field;
 
@@ -15,6 +15,10 @@ pub(super) fn check(root: &Field<'_>, settings: &Settings) {
                 .to_owned(),
         );
     }
+    if settings.backend == Backend::Kafka {
+        check_deadlines(root, settings);
+    }
+    remote::check_kafka(root, &settings.kafka);
     let limits = &settings.limits;
     let job = limits.max_job_bytes;
     if job > limits.max_in_flight_bytes {
@@ -29,6 +33,19 @@ pub(super) fn check(root: &Field<'_>, settings: &Settings) {
         first_written(root, &[&["embedded", "max_bytes"], &["limits", "max_job_bytes"]]).refuse(format!(
             "limits.max_job_bytes ({job}) must not be above embedded.max_bytes ({most}): such a job could never be \
              stored"
+        ));
+    }
+}
+
+/// The fate of a job that was sent must be known before its client is answered.
+fn check_deadlines(root: &Field<'_>, settings: &Settings) {
+    let (sending, request) = (settings.kafka.timeout, settings.limits.request_timeout);
+    if sending >= request {
+        first_written(root, &[&["kafka", "timeout"], &["limits", "request_timeout"]]).refuse(format!(
+            "kafka.timeout ({}) must be below limits.request_timeout ({}): a client would be answered before the fate \
+             of its job is known",
+            humantime::format_duration(sending),
+            humantime::format_duration(request)
         ));
     }
 }

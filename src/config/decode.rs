@@ -13,7 +13,7 @@ use crate::queue::keys::KeySettings;
 use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
-use crate::yaml::decode::{Field, NOT_AVAILABLE};
+use crate::yaml::decode::Field;
 use crate::yaml::fault::FaultLog;
 
 /// Reads all settings. Keys that are not written or wrong keep their defaults; the faults are noted.
@@ -35,12 +35,16 @@ pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
     section(map.field("redis"), &mut |field| remote::redis(field, &mut settings.redis));
     section(map.field("spool"), &mut |field| remote::spool(field, &mut settings.spool));
     section(map.field("share"), &mut |field| remote::share(field, &settings.redis.url, &mut settings.share));
-    section(map.field("idempotency"), &mut |field| idempotency(field, &mut settings.embedded.keys));
+    section(map.field("kafka"), &mut |field| remote::kafka(field, &mut settings.kafka));
+    section(map.field("idempotency"), &mut |field| {
+        idempotency(field, &mut settings.embedded.keys, &mut settings.kafka.keys_path);
+    });
     settings.redis.keys = settings.embedded.keys;
+    settings.kafka.keys = settings.embedded.keys;
+    settings.kafka.max_job_bytes = settings.limits.max_job_bytes;
     section(map.field("shutdown"), &mut |field| shutdown(field, &mut settings.shutdown));
     section(map.field("log"), &mut |field| log_lines(field, &mut settings.log));
     section(map.field("telemetry"), &mut |field| telemetry(field, &mut settings.classic_metric_names));
-    map.not_available("kafka");
     map.close();
     // Rules between keys are only asked where the keys could be read.
     if log.errors() == 0 {
@@ -71,15 +75,7 @@ fn admin(field: &Field<'_>, admin: &mut AdminSettings) {
 }
 
 fn backend(field: &Field<'_>) -> Option<Backend> {
-    let backend = field.word(&[
-        ("embedded", Some(Backend::Embedded)),
-        ("redis", Some(Backend::Redis)),
-        ("kafka", None),
-    ])?;
-    if backend.is_none() {
-        field.refuse(format!("{NOT_AVAILABLE}, write embedded or redis"));
-    }
-    backend
+    field.word(&[("embedded", Backend::Embedded), ("redis", Backend::Redis), ("kafka", Backend::Kafka)])
 }
 
 fn embedded(field: &Field<'_>, embedded: &mut EmbeddedSettings) {
@@ -114,7 +110,7 @@ fn limits(field: &Field<'_>, limits: &mut Limits) {
     map.close();
 }
 
-fn idempotency(field: &Field<'_>, keys: &mut KeySettings) {
+fn idempotency(field: &Field<'_>, keys: &mut KeySettings, keys_path: &mut PathBuf) {
     let Some(mut map) = field.mapping() else { return };
     map.set("keep", &mut keys.keep, |field| {
         let keep = field.duration()?;
@@ -127,6 +123,7 @@ fn idempotency(field: &Field<'_>, keys: &mut KeySettings) {
     map.set("max_keys", &mut keys.most, |field| {
         field.integer_within(1, MAX_KEYS).and_then(|count| usize::try_from(count).ok())
     });
+    map.set("path", keys_path, path);
     map.close();
 }
 

@@ -140,6 +140,8 @@ impl Settings {
             },
             Backend::Redis if self.redis.wait_replicas > 0 => Some(Requirement::Replicated),
             Backend::Redis => Some(Requirement::Disk),
+            // What the topics give is known when they were read.
+            Backend::Kafka => Some(Requirement::Replicated),
         }
     }
 }
@@ -207,10 +209,10 @@ mod tests {
     fn the_shipped_file_shows_every_key() {
         let keys = "ingest.listen ingest.tls admin.listen admin.token_file admin.hosts policy backend embedded.path \
             embedded.durability embedded.max_bytes redis.url redis.structure redis.group \
-            redis.connections redis.timeout redis.wait_replicas redis.trim kafka spool.path spool.max_bytes limits.max_job_bytes limits.max_batch_bytes \
+            redis.connections redis.timeout redis.wait_replicas redis.trim kafka.brokers kafka.group kafka.timeout kafka.properties spool.path spool.max_bytes limits.max_job_bytes limits.max_batch_bytes \
             limits.max_batch_jobs limits.max_connections limits.max_in_flight_bytes limits.request_timeout \
             limits.header_timeout limits.client_rate auth.keys_file auth.anonymous share.mode share.redis_url \
-            idempotency.keep idempotency.max_keys shutdown.delay shutdown.grace log.format log.level telemetry.otlp_endpoint \
+            idempotency.keep idempotency.max_keys idempotency.path shutdown.delay shutdown.grace log.format log.level telemetry.otlp_endpoint \
             telemetry.classic_metric_names";
         for key in keys.split_whitespace() {
             let leaf = key.rsplit('.').next().unwrap();

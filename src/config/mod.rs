@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use crate::config::token::Token;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
+use crate::queue::kafka::settings::KafkaSettings;
 use crate::queue::keys::KeySettings;
 use crate::queue::redis::settings::RedisSettings;
 use crate::queue::spool::settings::SpoolSettings;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub embedded: EmbeddedSettings,
     /// Redis as the backend.
     pub redis: RedisSettings,
+    /// Kafka as the backend.
+    pub kafka: KafkaSettings,
     /// The local queue for outages of the backend.
     pub spool: SpoolSettings,
     /// Whether other gateways stand before the same backend.
@@ -79,6 +82,8 @@ pub enum Backend {
     Embedded,
     /// In Redis.
     Redis,
+    /// In Kafka.
+    Kafka,
 }
 
 /// What a caller without a key may do, wherever the listener is.
@@ -115,6 +120,7 @@ impl Default for Settings {
                 keys: KeySettings::default(),
             },
             redis: RedisSettings::default(),
+            kafka: KafkaSettings::default(),
             spool: SpoolSettings::default(),
             share: ShareSettings::Alone,
             limits: Limits {

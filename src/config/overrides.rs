@@ -43,6 +43,11 @@ fn put(root: &mut Node, key: &str, value: &str, place: Place, faults: &mut Vec<F
         faults.push(Fault::error(place, key, "expects a key such as ingest.listen"));
         return;
     }
+    // The names of these have points of their own.
+    let path = match key.strip_prefix(PROPERTIES).and_then(|rest| rest.strip_prefix('.')) {
+        Some(name) => PROPERTIES.split('.').chain([name]).collect(),
+        None => path,
+    };
     match node(value, &place) {
         Ok(node) => root.put(&path, node),
         Err(message) => faults.push(Fault::error(place, key, message)),
@@ -72,5 +77,8 @@ fn is_service_link(key: &str) -> bool {
         || key.strip_prefix("PORT_").is_some_and(number)
 }
 
-/// No key of the configuration is nested deeper.
-const MAX_LEVELS: usize = 8;
+/// Below this key each key is one name, however many points it has: `kafka.properties.sasl.password`.
+const PROPERTIES: &str = "kafka.properties";
+
+/// No key of the configuration is nested deeper, and no property's name is longer.
+const MAX_LEVELS: usize = 10;

@@ -1,12 +1,16 @@
-//! From the merged document to what concerns other machines: Redis, the spool for its outages, gateways that share.
+//! From the merged document to what concerns other machines: Redis, Kafka, the spool for their outages, gateways that share.
 
 use std::time::Duration;
 
 use crate::config::decode::path;
+use crate::queue::kafka::client;
+use crate::queue::kafka::properties::{BadProperty, Properties};
+use crate::queue::kafka::settings::KafkaSettings;
 use crate::queue::redis::settings::{RedisSettings, RedisUrl, Structure, Trim};
 use crate::queue::spool::settings::SpoolSettings;
 use crate::runtime::share::settings::ShareSettings;
 use crate::yaml::decode::Field;
+use crate::yaml::node::Value;
 
 /// Reads `redis`.
 pub(super) fn redis(field: &Field<'_>, redis: &mut RedisSettings) {
@@ -29,6 +33,27 @@ pub(super) fn redis(field: &Field<'_>, redis: &mut RedisSettings) {
         field.word(&[("acknowledged", Trim::Acknowledged), ("never", Trim::Never)])
     });
     map.close();
+}
+
+/// Reads `kafka`.
+pub(super) fn kafka(field: &Field<'_>, kafka: &mut KafkaSettings) {
+    let Some(mut map) = field.mapping() else { return };
+    map.set("brokers", &mut kafka.brokers, brokers);
+    map.set("group", &mut kafka.groups, groups);
+    map.set("timeout", &mut kafka.timeout, |field| {
+        field.duration_within(SHORTEST_KAFKA_TIMEOUT, LONGEST_KAFKA_TIMEOUT)
+    });
+    map.set("properties", &mut kafka.properties, properties);
+    map.close();
+}
+
+/// Whether librdkafka makes clients of all its settings together.
+pub(super) fn check_kafka(root: &Field<'_>, kafka: &KafkaSettings) {
+    if !kafka.properties.is_empty()
+        && let Err(error) = client::check(kafka)
+    {
+        root.at(&["kafka", "properties"]).refuse(error.to_string());
+    }
 }
 
 /// Reads `spool`.
@@ -61,6 +86,46 @@ fn url(field: &Field<'_>) -> Option<RedisUrl> {
             None
         }
     }
+}
+
+fn brokers(field: &Field<'_>) -> Option<String> {
+    field.scalar("brokers as HOST:PORT, separated by commas", |text| {
+        let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
+        brokers.iter().all(|broker| is_host_and_port(broker)).then(|| brokers.join(","))
+    })
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
+    !host.is_empty() && host.bytes().all(fits) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Each property by its name; a fault never says the value, which may be a password.
+fn properties(field: &Field<'_>) -> Option<Properties> {
+    let map = field.mapping()?;
+    let mut properties = Properties::default();
+    let mut sound = true;
+    for (name, field) in map.all() {
+        if matches!(field.value(), Value::Mapping(_)) {
+            field.refuse("expects a value: the name of a property is one key, such as `sasl.password`");
+            sound = false;
+            continue;
+        }
+        let Some(value) = field.text() else {
+            sound = false;
+            continue;
+        };
+        if let Err(error) = properties.add(name, &value) {
+            match error {
+                BadProperty::Must { .. } | BadProperty::Value(_) => field.refuse(error.to_string()),
+                error => field.refuse_key(&error.to_string()),
+            }
+            sound = false;
+        }
+    }
+    sound.then_some(properties)
 }
 
 /// One name, or a list of names.
@@ -102,6 +167,12 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// An outage must show within 5 seconds.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Shorter, and an election of a leader would pass for an outage.
+const SHORTEST_KAFKA_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Clients wait no longer for a receipt.
+const LONGEST_KAFKA_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Groups whose backlogs are read ten times a second.
 const MOST_GROUPS: usize = 16;

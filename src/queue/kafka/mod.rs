@@ -2,9 +2,11 @@
 // Parts that nothing uses yet.
 #![allow(dead_code, reason = "its parts come one by one")]
 
+pub mod client;
 mod group;
 mod ledger;
 pub mod properties;
+pub mod record;
 pub mod settings;
 mod shared;
 pub mod topics;
