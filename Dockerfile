@@ -6,11 +6,14 @@
 FROM rust:1.95-slim-bookworm AS build
 # The image brings the compiler; without this, rustup would fetch the linters that rust-toolchain.toml asks for.
 ENV RUSTUP_TOOLCHAIN=1.95.0
+# The Kafka client is C and is built along; TLS to Kafka is by the system's OpenSSL.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ make pkg-config libssl-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --bin tidegate
 
 FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends libssl3 ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tidegate \
  && install -d -o tidegate -g tidegate /data
 COPY --from=build /src/target/release/tidegate /usr/local/bin/tidegate

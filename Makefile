@@ -2,9 +2,11 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients openapi lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients test-kafka openapi lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
+# What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.
+BUILD := cc c++ pkg-config libssl-headers cargo
 SCENARIO := flash_sale
 export PATH := $(TOOLS)/bin:$(PATH)
 
@@ -12,22 +14,24 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 run: ## build for release and serve on the embedded queue (data under ./data; ARGS="--set ..")
-	@scripts/need cc cargo
+	@scripts/need $(BUILD)
 	cargo build --release --locked
 	exec target/release/tidegate serve $(ARGS)
 
-test: test-clients ## everything that must hold: format, unit tests, architecture, the programme from outside
-	@scripts/need cc cargo redis-server redis-cli openssl
+test: test-clients test-kafka ## everything that must hold: format, unit tests, architecture, the programme from outside
+	@scripts/need $(BUILD) redis-server redis-cli openssl java
 	cargo fmt --check
 	cargo test --locked --doc --quiet
 	cargo test --locked --no-fail-fast --lib --bins --tests
 
 test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, redis-py, schemathesis, GitHub's example payloads
 
+test-kafka: $(TOOLS)/kafka/.installed ## the Kafka that tests and measurements start brokers of: its jars, in .tools/kafka
+
 lint: lint-code lint-dependencies ## format, clippy, dependencies (licences, bans, sources, advisories)
 
 lint-code: ## format and clippy, warnings denied
-	@scripts/need cc cargo
+	@scripts/need $(BUILD)
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
@@ -37,34 +41,40 @@ lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisorie
 	else echo "advisories: NOT CHECKED, their database cannot be reached from here"; fi
 
 openapi: ## write docs/openapi.json anew from the code; otherwise a test compares it
-	@scripts/need cc cargo
+	@scripts/need $(BUILD)
 	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
 	@git diff --stat -- docs/openapi.json
 
-bench: ## micro benchmarks, then requests/s beside a bare axum server, then before Redis beside redis-benchmark (ROUNDS=5 SECONDS_EACH=3)
-	@scripts/need cc cargo wrk curl redis-server redis-cli redis-benchmark
+bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer (ROUNDS=5 SECONDS_EACH=3)
+	@scripts/need $(BUILD) wrk curl redis-server redis-cli redis-benchmark java
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
 	load-tests/bench/redis.sh
+	load-tests/bench/kafka.sh
 
 league: ## every law in every scenario: docs/control/league.md and the pictures of docs/CONTROL.md
-	@scripts/need cc cargo
+	@scripts/need $(BUILD)
 	cargo build --release --locked
 	load-tests/league.sh
 
 load-test: $(if $(filter webhooks,$(SCENARIO)),test-clients) ## a k6 scenario against a gateway of its own: a flash sale (80 s), or SCENARIO=webhooks (30 s)
-	@scripts/need cc cargo curl
+	@scripts/need $(BUILD) curl
 	@command -v k6 >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/k6
 	cargo build --release --locked
 	load-tests/run.sh $(SCENARIO)
 
 $(TOOLS)/bin/cargo-deny:
-	@scripts/need cc cargo
+	@scripts/need $(BUILD)
 	cargo install cargo-deny --version 0.20.2 --locked --root $(TOOLS)
 
 $(TOOLS)/bin/k6:
 	@scripts/need go
 	GOBIN=$(TOOLS)/bin go install go.k6.io/k6@v1.8.1
+
+$(TOOLS)/kafka/.installed: scripts/kafka
+	@scripts/need java mvn
+	scripts/kafka fetch
+	@touch $@
 
 # What the tests use of others, each pinned here; never part of the repository.
 NODE_CLIENTS := cloudevents@10.0.0 @octokit/webhooks-examples@7.6.1
