@@ -98,7 +98,16 @@ impl Kafka {
         );
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let options = options.iter().map(own).collect();
-        Kafka { folder, options, second, port: 0, controller: 0, cluster: cluster_id(), child: None, lives: 0 }
+        Kafka {
+            folder,
+            options,
+            second,
+            port: 0,
+            controller: 0,
+            cluster: cluster_id(),
+            child: None,
+            lives: 0,
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -165,7 +174,8 @@ impl Kafka {
             blocking(move || {
                 let metadata = client.inner().fetch_metadata(Some(&topic), ASKING).ok()?;
                 let found = metadata.topics().first()?.partitions();
-                let led = found.iter().all(|partition| partition.error().is_none() && partition.leader() >= 0);
+                let led =
+                    found.iter().all(|partition| partition.error().is_none() && partition.leader() >= 0);
                 (found.len() == partitions as usize && led).then_some(())
             })
             .await
@@ -203,7 +213,8 @@ impl Kafka {
     pub async fn configure(&self, topic: &str, config: &[(&str, &str)]) {
         let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let change = config.iter().fold(change, |change, (key, value)| change.set(key, value));
-        let changed = self.admin().alter_configs([&change], &bounded()).await.expect("topics can be configured");
+        let changed =
+            self.admin().alter_configs([&change], &bounded()).await.expect("topics can be configured");
         changed.into_iter().for_each(|changed| drop(changed.unwrap_or_else(|why| panic!("{why:?}"))));
     }
 

@@ -27,7 +27,8 @@ impl Record {
     pub fn of(message: &BorrowedMessage<'_>) -> Record {
         let mut headers = BTreeMap::new();
         for header in message.headers().into_iter().flat_map(Headers::iter) {
-            let value = String::from_utf8(header.value.expect("a header has a value").to_vec()).expect("text");
+            let value =
+                String::from_utf8(header.value.expect("a header has a value").to_vec()).expect("text");
             assert_eq!(headers.insert(header.key.to_owned(), value), None, "{} twice", header.key);
         }
         Record {

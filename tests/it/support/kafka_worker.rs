@@ -204,8 +204,7 @@ async fn a_worker_takes_every_job_once_and_in_order_and_goes_on_where_another_co
     assert_eq!(committed(kafka, &topic, &topic).await, [Some(20)]);
     send(kafka, &topic, None, b"20").await;
     for _ in 0..2 {
-        let worker =
-            Worker::new(kafka, &topic).group(&topic).commits_every(Duration::from_secs(60)).start();
+        let worker = Worker::new(kafka, &topic).group(&topic).commits_every(Duration::from_secs(60)).start();
         worker.has_done(1, Duration::from_secs(30)).await;
         assert_eq!(worker.kill().await[0].text(), "20", "it was not committed");
     }

@@ -179,3 +179,62 @@ impl Sifted {
 fn known(entry: &KeyEntry) -> KnownJob {
     KnownJob { id: entry.id, tier: entry.tier, fingerprint: entry.keyed.fingerprint }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::idempotency::Fingerprint;
+    use crate::domain::job::JobId;
+    use crate::domain::tier::Tier;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn job(key: Option<u8>, id: u8) -> Job {
+        let keyed = key.map(|key| Keyed { key: Key([key; 16]), fingerprint: Fingerprint([key; 16]) });
+        Job { keyed, ..Job::bare(JobId::from_bytes([id; 16]), Tier::P1) }
+    }
+
+    fn theirs(content: u8, id: u8) -> KnownJob {
+        let id = JobId::from_bytes([id; 16]);
+        KnownJob { id, tier: Tier::P1, fingerprint: Fingerprint([content; 16]) }
+    }
+
+    fn sifted() -> Sifted {
+        let keys = Keys::none(KeySettings::default(), 1);
+        let book = Book::read(KeySettings::default(), keys, Vec::new());
+        book.sift(
+            vec![job(Some(1), 11), job(None, 12), job(Some(2), 13), job(Some(3), 14)],
+            Timestamp::from_millis(1_700_000_000_000),
+        )
+    }
+
+    fn first_bytes<'a>(ids: impl Iterator<Item = &'a JobId>) -> Vec<u8> {
+        ids.map(|id| id.as_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn what_other_gateways_stored_or_gave_up_is_heeded() {
+        let claims =
+            vec![Claim::Stored(theirs(1, 91)), Claim::Ours, Claim::Open(theirs(3, 93), 2 * PATIENCE)];
+        let heeded = sifted().heed(claims, PATIENCE).unwrap();
+        assert_eq!(first_bytes(heeded.jobs.iter().map(|job| &job.id)), [12, 13, 93]);
+        assert_eq!(first_bytes(heeded.entries.iter().map(|entry| &entry.id)), [13, 93]);
+        assert_eq!(heeded.places, [1, 2, 3]);
+        assert_eq!(heeded.known.iter().map(|known| known.index).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(first_bytes(heeded.known.iter().map(|known| &known.job.id)), [91, 93]);
+    }
+
+    #[test]
+    fn a_job_that_is_under_way_at_another_gateway_is_not_sent_with_any_of_its_call() {
+        let claims = vec![Claim::Ours, Claim::Ours, Claim::Open(theirs(3, 93), PATIENCE / 2)];
+        assert!(sifted().heed(claims, PATIENCE).is_none());
+    }
+
+    #[test]
+    fn another_content_under_a_key_that_is_open_elsewhere_is_not_sent() {
+        let claims = vec![Claim::Ours, Claim::Ours, Claim::Open(theirs(9, 93), Duration::ZERO)];
+        let heeded = sifted().heed(claims, PATIENCE).unwrap();
+        assert_eq!(first_bytes(heeded.jobs.iter().map(|job| &job.id)), [11, 12, 13]);
+        assert_eq!((heeded.known[0].index, heeded.known[0].job), (3, theirs(9, 93)));
+    }
+}
