@@ -5,6 +5,7 @@
 pub mod client;
 mod group;
 mod ledger;
+mod producer;
 pub mod properties;
 pub mod record;
 pub mod settings;
