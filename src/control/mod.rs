@@ -7,3 +7,4 @@ pub mod rate_controller;
 pub mod setpoint;
 pub mod settings;
 pub mod stretches;
+pub mod trend;

@@ -29,6 +29,21 @@ impl Ages {
         Ages { ring, spacing: FINEST }
     }
 
+    /// A queue whose past is known: by each of these times, in order, so many jobs had come in.
+    pub fn known(points: impl IntoIterator<Item = (Timestamp, u64)>) -> Ages {
+        let mut ring: VecDeque<Point> = VecDeque::new();
+        for (at, stored) in points.into_iter().take(POINTS) {
+            let last = ring.back().copied().unwrap_or(Point { at: 0, stored: 0 });
+            ring.push_back(Point { at: at.millis().max(last.at), stored: stored.max(last.stored) });
+        }
+        Ages { ring, spacing: FINEST }
+    }
+
+    /// How many jobs had come in when last noted.
+    pub fn stored(&self) -> u64 {
+        self.ring.back().map_or(0, |point| point.stored)
+    }
+
     /// Notes that by now `stored` jobs have come in, over all time.
     pub fn record(&mut self, stored: u64, now: Timestamp) {
         let last = self.ring.back().copied().unwrap_or(Point { at: now.millis(), stored: 0 });
@@ -73,6 +88,20 @@ impl Ages {
         now.since(Timestamp::from_millis(came_in))
     }
 
+    /// How many jobs had come in by this time, as far back as is remembered.
+    pub fn stored_by(&self, time: Timestamp) -> u64 {
+        let index = self.ring.partition_point(|point| point.at <= time.millis());
+        let before = index.checked_sub(1).and_then(|index| self.ring.get(index));
+        match (before, self.ring.get(index)) {
+            (Some(a), Some(b)) => {
+                let share = (time.millis() - a.at) as f64 / (b.at - a.at) as f64;
+                a.stored + ((b.stored - a.stored) as f64 * share) as u64
+            }
+            (Some(last), None) => last.stored,
+            (None, first) => first.map_or(0, |first| first.stored),
+        }
+    }
+
     /// Drops every second point but the ends: half the memory, half the detail.
     fn thin(&mut self) {
         let last = self.ring.len() - 1;
@@ -98,6 +127,18 @@ mod tests {
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_known_past_is_read_in_both_directions() {
+        let ages = Ages::known([(at(1_000), 10), (at(2_000), 20), (at(6_000), 100)]);
+        assert_eq!(
+            (ages.stored_by(at(0)), ages.stored_by(at(1_500)), ages.stored_by(at(9_000))),
+            (10, 15, 100)
+        );
+        assert_eq!(ages.stored_by(at(4_000)), 60);
+        assert_eq!(ages.age(60, at(6_000)), Duration::from_secs(2));
+        assert_eq!(ages.age(5, at(6_000)), Duration::from_secs(5));
     }
 
     #[test]

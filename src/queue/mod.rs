@@ -12,6 +12,7 @@ pub mod redis;
 #[cfg(test)]
 pub mod scripted;
 pub mod spool;
+pub mod topic;
 mod under_way;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ use crate::policy::Requirement;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::keys::KnownJob;
+use crate::queue::topic::TopicState;
 
 /// A boxed future, so that the trait can be `dyn`; used where a call is rare enough not to care.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -80,6 +82,11 @@ pub trait JobQueue: Send + Sync + 'static {
     /// worker each without groups.
     fn groups(&self, _tier: Tier) -> Vec<GroupBacklog> {
         Vec::new()
+    }
+
+    /// The tier's topic, as of the last reading; `None` where the backend has none.
+    fn topic(&self, _tier: Tier) -> Option<TopicState> {
+        None
     }
 
     /// What waits on the local disk for a backend that was away.
@@ -179,6 +186,41 @@ pub struct GroupBacklog {
     pub counts: bool,
     /// It stopped, and what it has not done keeps what others have done from being removed.
     pub blocks_trim: bool,
+    /// What it does.
+    pub state: GroupState,
+    /// For how long jobs have waited before it without any progress, once that is longer than usual.
+    pub still_for: Option<Duration>,
+    /// Its members, where the backend tells.
+    pub members: Option<u32>,
+}
+
+/// What a group of consumers does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupState {
+    /// It takes jobs.
+    #[default]
+    Reading,
+    /// No jobs wait before it.
+    Idle,
+    /// Jobs wait before it, and for several times as long as usual it has taken none.
+    Stalled,
+    /// Its members share out the work anew.
+    Rebalancing,
+    /// It has no members.
+    Empty,
+}
+
+impl GroupState {
+    /// The word in status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            GroupState::Reading => "reading",
+            GroupState::Idle => "idle",
+            GroupState::Stalled => "stalled",
+            GroupState::Rebalancing => "rebalancing",
+            GroupState::Empty => "empty",
+        }
+    }
 }
 
 /// A backend that is away.

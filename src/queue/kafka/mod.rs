@@ -10,4 +10,5 @@ pub mod properties;
 pub mod record;
 pub mod settings;
 mod shared;
+pub mod signals;
 pub mod topics;

@@ -35,6 +35,7 @@ use crate::queue::keys::{KeySettings, KnownJob};
 use crate::queue::spool::drain::Drain;
 use crate::queue::spool::settings::{RULES, SpoolSettings};
 use crate::queue::spool::shared::Shared;
+use crate::queue::topic::TopicState;
 use crate::queue::{BoxFuture, Durability, GroupBacklog, JobQueue, Outage, Spool, Storing};
 
 /// A backend with a spool before it.
@@ -132,6 +133,10 @@ impl JobQueue for SpooledQueue {
 
     fn groups(&self, tier: Tier) -> Vec<GroupBacklog> {
         self.0.backend.groups(tier)
+    }
+
+    fn topic(&self, tier: Tier) -> Option<TopicState> {
+        self.0.backend.topic(tier)
     }
 
     fn spool(&self) -> Spool {

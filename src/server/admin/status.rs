@@ -160,6 +160,12 @@ struct GroupStatus {
     counts: bool,
     /// It stopped, and keeps what others have done from being trimmed.
     blocks_trim: bool,
+    #[schemars(schema_with = "words::group_state")]
+    state: &'static str,
+    /// For how long jobs have waited before it without any progress, once that is longer than usual; else null.
+    still_seconds: Option<f64>,
+    /// Its members; null where the backend does not tell.
+    members: Option<u32>,
 }
 
 /// The parts of the rate, in jobs per second.
@@ -218,8 +224,19 @@ impl<'a> Status<'a> {
 
 impl GroupStatus {
     fn of(group: GroupBacklog) -> GroupStatus {
-        let GroupBacklog { name, lag, pending, counts, blocks_trim } = group;
-        GroupStatus { name: name.to_string(), lag, pending, counts, blocks_trim }
+        let GroupBacklog { name, lag, pending, counts, blocks_trim, state, still_for, members } = group;
+        let still_seconds = still_for.as_ref().map(Duration::as_secs_f64);
+        let state = state.as_str();
+        GroupStatus {
+            name: name.to_string(),
+            lag,
+            pending,
+            counts,
+            blocks_trim,
+            state,
+            still_seconds,
+            members,
+        }
     }
 }
 

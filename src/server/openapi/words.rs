@@ -8,8 +8,8 @@ use crate::domain::code::{Code, Outcome};
 use crate::domain::job::JobId;
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
-use crate::queue::Durability;
 use crate::queue::embedded::lease::LeaseToken;
+use crate::queue::{Durability, GroupState};
 use crate::server::fields::Text;
 
 /// A tier.
@@ -51,6 +51,18 @@ pub fn lease_status(_: &mut SchemaGenerator) -> Schema {
 /// What became of one dead letter.
 pub fn dead_letter_status(_: &mut SchemaGenerator) -> Schema {
     one_of(&["replayed", "purged", "refused", "unknown"])
+}
+
+/// What a group of consumers does.
+pub fn group_state(_: &mut SchemaGenerator) -> Schema {
+    let all = [
+        GroupState::Reading,
+        GroupState::Idle,
+        GroupState::Stalled,
+        GroupState::Rebalancing,
+        GroupState::Empty,
+    ];
+    one_of(&all.map(GroupState::as_str))
 }
 
 /// Whether other gateways share the backend.

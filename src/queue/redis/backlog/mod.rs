@@ -17,7 +17,6 @@ use deadpool_redis::redis::{Pipeline, Value};
 use crate::domain::backlog::Backlog;
 use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
-use crate::queue::GroupBacklog;
 use crate::queue::ages::Ages;
 use crate::queue::error::QueueError;
 use crate::queue::redis::backlog::list::{ListView, Workers};
@@ -26,6 +25,7 @@ use crate::queue::redis::backlog::server_clock::ServerClock;
 use crate::queue::redis::backlog::stream::StreamView;
 use crate::queue::redis::layout::{Layout, TierKeys};
 use crate::queue::redis::settings::{RedisSettings, Structure};
+use crate::queue::{GroupBacklog, GroupState};
 
 /// Looks at one tier, reading by reading, and remembers what the next one needs.
 #[derive(Debug)]
@@ -145,12 +145,22 @@ impl Sight {
     }
 
     fn groups_of(&self, view: &StreamView) -> Vec<GroupBacklog> {
-        let seen = |group: &stream::Group| GroupBacklog {
-            name: Arc::clone(&group.name),
-            lag: group.lag,
-            pending: group.pending,
-            counts: self.groups.iter().any(|name| **name == *group.name),
-            blocks_trim: self.blocking.contains(&group.name),
+        let seen = |group: &stream::Group| {
+            let blocks_trim = self.blocking.contains(&group.name);
+            GroupBacklog {
+                name: Arc::clone(&group.name),
+                lag: group.lag,
+                pending: group.pending,
+                counts: self.groups.iter().any(|name| **name == *group.name),
+                blocks_trim,
+                state: match (blocks_trim, group.lag + group.pending) {
+                    (true, _) => GroupState::Stalled,
+                    (false, 0) => GroupState::Idle,
+                    (false, _) => GroupState::Reading,
+                },
+                still_for: None,
+                members: None,
+            }
         };
         let mut groups: Vec<_> = view.groups.iter().map(seen).collect();
         groups.sort_by_key(|group| (!group.counts, !group.blocks_trim));
