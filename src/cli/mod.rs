@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod kafka;
 pub mod serve;
 mod simulate;
 
@@ -50,6 +51,9 @@ enum Command {
     /// Explains a request: which rule gives which tier, each check with its numbers, the answer at a given depth.
     #[command(after_help = explain::EXAMPLES)]
     Explain(Box<explain::Arguments>),
+    /// Makes the topics in Kafka, or tells whether they are fit for the gateway.
+    #[command(subcommand)]
+    Kafka(kafka::Command),
     /// Plays scenarios on a virtual clock: the gateway's own law against a modelled queue, workers and clients.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(Simulation),
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Serve => serve(&line.options),
         Command::Check { files } => check::run(&line.options, &files),
         Command::Explain(arguments) => explain::run(&line.options, *arguments),
+        Command::Kafka(command) => kafka::run(&line.options, &command),
         Command::Simulate(simulation) => simulate::run(&line.options, &simulation),
     }
 }
@@ -102,4 +107,5 @@ const EXAMPLES: &str = "Examples:
   TIDEGATE_LOG__FORMAT=json tidegate serve        the same with logs for machines
   tidegate check policies/default.yaml            is this policy good?
   tidegate explain --header Tidegate-Type:digest --depth p2=520000   why would this job be refused?
+  tidegate kafka init --dry-run                   which topics would be made?
   tidegate simulate --scenario load-tests/sim/flash-sale.yaml";

@@ -24,6 +24,9 @@ pub fn check(settings: &KafkaSettings) -> Result<(), BadClient> {
     if sasl.starts_with("sasl") && settings.properties.find("sasl.mechanisms").is_none() {
         return Err(BadClient(NO_MECHANISM.to_owned()));
     }
+    if let Some((name, path)) = settings.properties.missing_file() {
+        return Err(BadClient(format!("{name}: there is no file {path}")));
+    }
     let made = |mut config: ClientConfig, producer: bool| {
         config.remove(BROKERS).set_log_level(RDKafkaLogLevel::Emerg);
         if producer {

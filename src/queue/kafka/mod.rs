@@ -2,6 +2,7 @@
 // Parts that nothing uses yet.
 #![allow(dead_code, reason = "its parts come one by one")]
 
+pub mod checks;
 pub mod client;
 mod group;
 mod ledger;

@@ -7,6 +7,7 @@ mod rules;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -79,6 +80,13 @@ impl Properties {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The first that names a file which is not there, with the file.
+    pub(super) fn missing_file(&self) -> Option<(&str, &str)> {
+        let named = self.0.iter().filter(|(name, value)| name.ends_with(".location") && *value != PROBED);
+        let mut missing = named.filter(|(_, path)| !Path::new(path).exists());
+        missing.next().map(|(name, path)| (name.as_str(), path.as_str()))
+    }
+
     /// Hands those through that a client of this side reads.
     pub(super) fn put(&self, side: Side, config: &mut ClientConfig) {
         for (name, value) in &self.0 {
@@ -134,6 +142,9 @@ fn understood(name: &str, value: &str) -> Result<(), BadProperty> {
 fn did_you_mean(near: &Option<&'static str>) -> String {
     near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
 }
+
+/// In place of a file: librdkafka looks where systems have theirs.
+const PROBED: &str = "probe";
 
 /// What is shown in place of a secret.
 const HIDDEN: &str = "[hidden]";
