@@ -1,4 +1,4 @@
-//! Opens the queue that the settings name: the embedded one, or Redis with the spool for its outages before it.
+//! Opens the queue that the settings name: the embedded one, or Redis or Kafka with the spool for its outages before it.
 
 use std::sync::Arc;
 
@@ -11,10 +11,14 @@ use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::policy::Policy;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::TierRules;
+use crate::queue::kafka::KafkaQueue;
+use crate::queue::kafka::checks::Look;
+use crate::queue::kafka::settings::KafkaSettings;
 use crate::queue::redis::RedisQueue;
 use crate::queue::spool::SpooledQueue;
 use crate::queue::spool::drain::Drain;
 use crate::queue::{Durability, JobQueue};
+use crate::runtime::share::settings::ShareSettings;
 
 /// The queue, and what only some have of it.
 pub(super) struct Backend {
@@ -45,10 +49,7 @@ pub(super) async fn open(settings: &Settings, policy: &Policy, clock: Clock) -> 
             }
             behind_spool(Arc::new(queue), reached, settings, policy, clock)
         }
-        // Until it is wired.
-        config::Backend::Kafka => {
-            Err(StartError::Away { backend: "kafka", detail: "it cannot be opened yet".into() })
-        }
+        config::Backend::Kafka => open_kafka(settings, policy, clock).await,
     }
 }
 
@@ -58,7 +59,43 @@ fn check_durability(queue: &RedisQueue, policy: &Policy) -> Result<(), StartErro
         if let Some(required) = of_tier.require
             && let Some(fix) = queue.fix(required)
         {
-            return Err(StartError::Durability { tier, required, reached: queue.durability(tier), fix });
+            let (backend, reached) = ("Redis", queue.durability(tier));
+            return Err(StartError::Durability { backend, tier, required, reached, fix });
+        }
+    }
+    Ok(())
+}
+
+async fn open_kafka(settings: &Settings, policy: &Policy, clock: Clock) -> Result<Backend, StartError> {
+    let names = TierMap::from_fn(|tier| policy.tiers[tier].queue.to_string());
+    let meeting_point = match &settings.share {
+        ShareSettings::Redis(url) => Some(url.clone()),
+        ShareSettings::Alone => None,
+    };
+    let kafka = KafkaSettings { meeting_point, ..settings.kafka.clone() };
+    let queue = KafkaQueue::open(&kafka, &names, clock)?;
+    let reached = match queue.look().await {
+        Ok(look) => {
+            check_topics(&queue, &look, policy)?;
+            queue.reached().await
+        }
+        Err(unreachable) => Err(unreachable.to_string().into()),
+    };
+    behind_spool(Arc::new(queue), reached, settings, policy, clock)
+}
+
+/// Whether every topic can take jobs, and keeps them as durably as its tier requires.
+fn check_topics(queue: &KafkaQueue, look: &Look, policy: &Policy) -> Result<(), StartError> {
+    let faults: Vec<_> = look.jobs.iter().filter_map(|(_, given)| given.as_ref().err().cloned()).collect();
+    if !faults.is_empty() {
+        return Err(StartError::Topics(faults));
+    }
+    for (tier, given) in look.jobs.iter() {
+        if let (Ok(given), Some(required)) = (given, policy.tiers[tier].require)
+            && let Some(fix) = queue.fix(given, required)
+        {
+            let (backend, reached) = ("Kafka", given.durability());
+            return Err(StartError::Durability { backend, tier, required, reached, fix });
         }
     }
     Ok(())

@@ -20,6 +20,8 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::file::OpenError;
+use crate::queue::kafka::KafkaOpenError;
+use crate::queue::kafka::checks::TopicFault;
 use crate::queue::redis::BadAddress;
 use crate::queue::{Durability, JobQueue};
 use crate::random;
@@ -66,8 +68,10 @@ pub enum StartError {
     #[error("share.redis_url cannot be used")]
     MeetingPoint(#[from] BadMeetingPoint),
     /// A tier requires more than the backend gives.
-    #[error("tier {tier} requires {required}, and Redis gives {}: {fix}", reached.as_str())]
+    #[error("tier {tier} requires {required}, and {backend} gives {}: {fix}", reached.as_str())]
     Durability {
+        /// Which backend.
+        backend: &'static str,
         /// Which tier.
         tier: Tier,
         /// What it requires.
@@ -77,6 +81,12 @@ pub enum StartError {
         /// What would mend it.
         fix: String,
     },
+    /// Kafka as the backend.
+    #[error("the queue in Kafka cannot be opened")]
+    Kafka(#[from] KafkaOpenError),
+    /// Topics that jobs could not go to.
+    #[error("{}", told(.0))]
+    Topics(Vec<TopicFault>),
     /// The backend cannot be reached, and no tier could be taken without it.
     #[error("the {backend} backend is away: {detail}")]
     Away {
@@ -102,6 +112,10 @@ pub enum StartError {
     /// The metrics table.
     #[error("the metrics table is faulty")]
     Metrics(#[from] MetricsError),
+}
+
+fn told(faults: &[TopicFault]) -> String {
+    faults.iter().map(TopicFault::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs the gateway until a stop signal, then stops in good order.

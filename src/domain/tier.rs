@@ -99,6 +99,14 @@ impl<T> TierMap<T> {
         }
     }
 
+    /// One value per tier where every tier has one.
+    ///
+    /// # Errors
+    /// The first tier's that is wrong.
+    pub fn try_from_fn<E>(mut make: impl FnMut(Tier) -> Result<T, E>) -> Result<TierMap<T>, E> {
+        Ok(TierMap { p0: make(Tier::P0)?, p1: make(Tier::P1)?, p2: make(Tier::P2)? })
+    }
+
     /// Each tier with its value, most important first.
     pub fn iter(&self) -> impl Iterator<Item = (Tier, &T)> {
         [(Tier::P0, &self.p0), (Tier::P1, &self.p1), (Tier::P2, &self.p2)].into_iter()

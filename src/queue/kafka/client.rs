@@ -89,7 +89,7 @@ pub(super) fn largest_message(settings: &KafkaSettings) -> u64 {
 }
 
 /// What an error says, without the secrets that it may repeat.
-pub(super) fn said(settings: &KafkaSettings, error: &KafkaError) -> String {
+pub fn said(settings: &KafkaSettings, error: &KafkaError) -> String {
     let text = match error {
         KafkaError::ClientConfig(_, said, name, _) => format!("{name}: {said}"),
         KafkaError::ClientCreation(said) => said.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::queue::kafka::properties::Properties;
 use crate::queue::keys::KeySettings;
+use crate::queue::redis::settings::RedisUrl;
 
 /// Where and how accepted jobs are kept in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct KafkaSettings {
     pub keys: KeySettings,
     /// The file of idempotency keys; its folder is made if it is missing.
     pub keys_path: PathBuf,
+    /// The Redis in which gateways agree on keys, where they share.
+    pub meeting_point: Option<RedisUrl>,
 }
 
 impl Default for KafkaSettings {
@@ -35,6 +38,7 @@ impl Default for KafkaSettings {
             max_job_bytes: 1_000_000,
             keys: KeySettings::default(),
             keys_path: PathBuf::from("data/keys.db"),
+            meeting_point: None,
         }
     }
 }
