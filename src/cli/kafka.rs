@@ -177,4 +177,4 @@ const CHECK_EXAMPLES: &str = "Examples:
   tidegate kafka check
   tidegate kafka check --config config/kafka.yaml
 
-Exit code: 0 the gateway would start, 1 it would not or Kafka is away, 2 the configuration or the policy is wrong.";
+Exit code: 0 all that is there fits, 1 something does not or Kafka is away, 2 the configuration or the policy is wrong.";

@@ -6,6 +6,7 @@
 
 pub mod checks;
 pub mod client;
+pub mod dead_letters;
 mod group;
 mod ledger;
 mod passage;

@@ -137,7 +137,14 @@ impl Asker {
     }
 
     fn failed(&self, error: &KafkaError) -> Unreachable {
-        self.unreachable(&client::said(&self.settings, error))
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+        match error.rdkafka_error_code() {
+            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut) => {
+                let waited = humantime::format_duration(self.settings.timeout);
+                self.unreachable(&format!("no broker answers within {waited} (kafka.timeout)"))
+            }
+            _ => self.unreachable(&client::said(&self.settings, error)),
+        }
     }
 
     fn unreachable(&self, detail: &str) -> Unreachable {
