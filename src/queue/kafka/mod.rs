@@ -21,6 +21,7 @@ mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
@@ -33,11 +34,12 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
 use crate::policy::Requirement;
-use crate::queue::counts::Gone;
+use crate::queue::counts::{Counts, Gone};
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::file::OpenError;
 use crate::queue::kafka::checks::{Checks, Given, Look, Unreachable};
+use crate::queue::kafka::dead_letters::{Acted, DeadLetters};
 use crate::queue::kafka::ledger::Ledger;
 use crate::queue::kafka::passage::Passage;
 use crate::queue::kafka::producer::Lane;
@@ -57,6 +59,7 @@ pub struct KafkaQueue {
     passage: Arc<Passage>,
     observer: Observer,
     checks: Arc<Checks>,
+    letters: DeadLetters,
     /// What the last reading saw beside the backlog.
     seen: Mutex<TierMap<Seen>>,
     watch: Mutex<JoinSet<()>>,
@@ -99,6 +102,7 @@ impl KafkaQueue {
         let refused = |error: KafkaError| KafkaOpenError::Client(client::said(settings, &error));
         let checks = Arc::new(Checks::open(settings, &shared.topics).map_err(refused)?);
         let observer = Observer::open(&shared).map_err(refused)?;
+        let letters = DeadLetters::open(settings, &shared.topics, clock).map_err(refused)?;
         let lanes = TierMap::try_from_fn(|tier| Lane::open(Arc::clone(&shared), tier)).map_err(refused)?;
         let passage = Arc::new(Passage {
             lanes,
@@ -109,7 +113,15 @@ impl KafkaQueue {
         });
         let mut watch = JoinSet::new();
         watch.spawn(upkeep::watch(Arc::clone(&passage), Arc::clone(&checks)));
-        Ok(KafkaQueue { shared, passage, observer, checks, seen: Mutex::default(), watch: Mutex::new(watch) })
+        Ok(KafkaQueue {
+            shared,
+            passage,
+            observer,
+            checks,
+            letters,
+            seen: Mutex::default(),
+            watch: Mutex::new(watch),
+        })
     }
 
     /// Looks at the topics: what each gives, or what is wrong with it.
@@ -143,6 +155,14 @@ impl KafkaQueue {
         Ok(())
     }
 
+    /// Notes what became of letters; what was done before an error ended it is done all the same.
+    fn acted<R>(&self, acted: Acted<R>, note: impl Fn(&mut Counts, u64)) -> Result<Vec<R>, QueueError> {
+        for (tier, letters) in acted.tiers.iter() {
+            note(&mut self.shared.counts(tier), *letters);
+        }
+        acted.error.map_or(Ok(acted.results), Err)
+    }
+
     fn seen(&self) -> MutexGuard<'_, TierMap<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,7 +170,7 @@ impl KafkaQueue {
     /// What a look means, with what this gateway knows of the same instant.
     fn read(&self, tier: Tier, sight: Sight) -> Reading {
         let stored = self.passage.lanes[tier].stored_below(&sight.ends);
-        let gone = Gone { dead: 0, lost: sight.lost };
+        let gone = Gone { dead: self.letters.count(tier), lost: sight.lost };
         let flows = self.shared.counts(tier).read_as_of(&sight.backlog, gone, stored);
         let topic = TopicState { throttle: self.passage.lanes[tier].throttle(), ..sight.topic };
         self.seen()[tier] = Seen { groups: sight.groups, topic: Some(topic) };
@@ -194,6 +214,10 @@ impl JobQueue for KafkaQueue {
     fn backlog(&self) -> BoxFuture<'_, TierMap<Result<Reading, QueueError>>> {
         Box::pin(async {
             let mut looks = self.observer.look().await;
+            let dead_end = looks.iter().find_map(|(_, look)| look.as_ref().ok()?.dead_end.clone());
+            if let Some(end) = dead_end {
+                self.letters.caught_up(&end, CATCHING_UP).await;
+            }
             let mut readings = TierMap::from_fn(|_| Err(QueueError::Closed));
             for (tier, look) in looks.iter_mut() {
                 let look = std::mem::replace(look, Err(QueueError::Closed));
@@ -219,20 +243,20 @@ impl JobQueue for KafkaQueue {
         self.passage.ledger.fault().map_or(Ok(()), |detail| Err(QueueError::Unavailable { detail }))
     }
 
-    fn dead_letters(&self, _query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
-        Box::pin(std::future::ready(Err(QueueError::Closed)))
+    fn dead_letters(&self, query: DeadLetterQuery) -> BoxFuture<'_, Result<DeadLetterPage, QueueError>> {
+        Box::pin(async move { self.letters.list(&query).await })
     }
 
-    fn dead_letter(&self, _id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
-        Box::pin(std::future::ready(Err(QueueError::Closed)))
+    fn dead_letter(&self, id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>> {
+        Box::pin(self.letters.show(id))
     }
 
-    fn replay(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
-        Box::pin(std::future::ready(Err(QueueError::Closed)))
+    fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
+        Box::pin(async move { self.acted(self.letters.replay(&ids).await, Counts::replayed) })
     }
 
-    fn purge(&self, _ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
-        Box::pin(std::future::ready(Err(QueueError::Closed)))
+    fn purge(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
+        Box::pin(async move { self.acted(self.letters.purge(&ids).await, Counts::purged) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -243,6 +267,7 @@ impl JobQueue for KafkaQueue {
             tokio::join!(lanes[Tier::P0].close(), lanes[Tier::P1].close(), lanes[Tier::P2].close());
             self.passage.under_way.all_done().await;
             self.passage.ledger.close().await;
+            self.letters.close();
         })
     }
 }
@@ -261,3 +286,6 @@ fn open_ledger(settings: &KafkaSettings, topics: &Topics, clock: Clock) -> Resul
     // Whoever has a job under way knows its fate within the timeout; twice that, and it is gone.
     Ok(ledger.shared_at(meeting_point, &names.join("+"), settings.keys, 2 * settings.timeout)?)
 }
+
+/// Dead letters are read a moment after they were written; a reading waits no longer for them.
+const CATCHING_UP: Duration = Duration::from_millis(100);
