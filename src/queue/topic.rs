@@ -13,6 +13,8 @@ pub struct TopicState {
     pub estimated: bool,
     /// How long the brokers made the gateway wait with its requests of late.
     pub throttle: Duration,
+    /// How often the client that writes to it failed for good and was made anew, since the start.
+    pub producers_rebuilt: u64,
     /// What its retention leaves.
     pub retention: Retention,
 }

@@ -172,7 +172,9 @@ impl KafkaQueue {
         let stored = self.passage.lanes[tier].stored_below(&sight.ends);
         let gone = Gone { dead: self.letters.count(tier), lost: sight.lost };
         let flows = self.shared.counts(tier).read_as_of(&sight.backlog, gone, stored);
-        let topic = TopicState { throttle: self.passage.lanes[tier].throttle(), ..sight.topic };
+        let lane = &self.passage.lanes[tier];
+        let (throttle, producers_rebuilt) = (lane.throttle(), lane.rebuilt());
+        let topic = TopicState { throttle, producers_rebuilt, ..sight.topic };
         self.seen()[tier] = Seen { groups: sight.groups, topic: Some(topic) };
         Reading { backlog: sight.backlog, flows, taken: sight.taken }
     }
