@@ -121,18 +121,18 @@ impl Keeper {
     }
 
     fn probe(&self) -> Result<(), Missed> {
-        let (producer, first, calm) = {
+        let (producer, first) = {
             let state = self.core.lock();
-            let first = matches!(state.gate, Gate::Starting);
-            (state.producer.clone(), first, matches!(state.gate, Gate::Open))
+            (state.producer.clone(), matches!(state.gate, Gate::Starting))
         };
         let Some(producer) = producer else { return Err(Missed::Other(fate::REPLACED)) };
         let patience = self.core.shared.settings.timeout;
         let patience = if first { patience } else { patience.min(LONGEST_PROBE) };
-        let seen = probe(&producer, &self.core.topic, patience);
-        // Where nothing else is wrong, one broker of several may hang: another one is asked.
-        match seen {
-            Err(Missed::Answer(_)) if calm => probe(&producer, &self.core.topic, patience),
+        match probe(&producer, &self.core.topic, patience) {
+            // Where nothing else is wrong, one broker of several may hang: another one is asked.
+            Err(Missed::Answer(_)) if matches!(self.core.lock().gate, Gate::Open) => {
+                probe(&producer, &self.core.topic, patience)
+            }
             seen => seen,
         }
     }
