@@ -23,6 +23,7 @@ mod events;
 mod explain;
 mod first_light;
 mod idempotency;
+mod kafka;
 mod leasing;
 mod openapi;
 mod overload;

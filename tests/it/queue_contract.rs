@@ -2,6 +2,7 @@
 
 #[path = "../queue_contract/mod.rs"]
 pub mod contract;
+mod kafka;
 pub mod redis;
 mod spooled;
 
@@ -20,6 +21,7 @@ use tidegate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, 
 use tidegate::queue::keys::KeySettings;
 use tidegate::queue::redis::settings::Structure;
 
+use self::kafka::KafkaBackend;
 use self::redis::RedisBackend;
 use self::spooled::Spooled;
 
@@ -121,6 +123,27 @@ macro_rules! promises {
             )*
         }
 
+        mod kafka_topics {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    contract::$promise(&KafkaBackend::for_promise(stringify!($promise)).await).await;
+                }
+            )*
+        }
+
+        mod spooled_kafka {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let kafka = KafkaBackend::for_promise(stringify!($promise)).await;
+                    contract::$promise(&Spooled::idle(kafka)).await;
+                }
+            )*
+        }
+
         mod redis_lists {
             use super::*;
             $(
@@ -181,10 +204,40 @@ remote_promises! {
     a_key_is_known_to_every_gateway
 }
 
+/// What Kafka alone can promise of that: it knows no idempotency keys.
+macro_rules! kafka_promises {
+    ($($promise:ident)*) => {
+        mod remote_kafka {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    contract::remote::$promise(&KafkaBackend::remote().await).await;
+                }
+            )*
+        }
+    };
+}
+
+kafka_promises! {
+    a_backend_that_died_refuses_at_once_and_comes_back
+    what_a_hanging_backend_was_sent_is_unknown
+    a_key_settles_what_a_cut_left_open
+    a_full_backend_refuses_and_takes_jobs_again
+    cuts_under_load_leave_receipts_true
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_known_to_every_gateway_before_kafka_where_they_meet_at_a_redis() {
+    contract::remote::a_key_is_known_to_every_gateway(&KafkaBackend::sharing_keys().await).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_reach_workers_whole_and_in_order_through_the_spool() {
     let redis = RedisBackend::durable(Structure::Stream, &[]).await;
     contract::jobs_reach_workers_whole_and_in_order(&Spooled::busy(redis)).await;
+    let kafka = KafkaBackend::shared().await;
+    contract::jobs_reach_workers_whole_and_in_order(&Spooled::busy(kafka)).await;
     let folder = tempfile::tempdir().unwrap();
     let embedded = Embedded { folder, durability: EmbeddedDurability::Disk };
     contract::jobs_reach_workers_whole_and_in_order(&Spooled::busy(embedded)).await;

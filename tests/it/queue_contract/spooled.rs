@@ -48,6 +48,8 @@ impl<B> Spooled<B> {
 impl<B: Backend> Backend for Spooled<B> {
     type Queue = Opened<B::Queue>;
 
+    const LEASES: bool = B::LEASES;
+
     async fn open(&self) -> Opened<B::Queue> {
         let inner = self.inner.open().await;
         let backend = B::queue(&inner);

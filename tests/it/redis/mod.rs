@@ -15,12 +15,11 @@ mod tls;
 mod trimming;
 mod workers_way;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::Setup;
 use crate::support::policy::Policy;
-use crate::support::poll::until;
+use crate::support::recovery::{finish, recovers, without_probes};
 use crate::support::redis::Redis;
 use crate::support::redis_worker::{Taken, of_element, of_entry};
 use crate::support::resp::Reply;
@@ -70,26 +69,6 @@ async fn drain_list(redis: &Redis, queue: &str) -> Vec<Taken> {
     } else {
         reply.items().iter().map(|element| of_element(element).1).collect()
     }
-}
-
-/// Waits until single jobs of this tier are taken again.
-async fn recovers(gateway: &Gateway, tier: &str, patience: Duration) {
-    let tier_type = crate::support::jobs::type_of(tier);
-    until(&format!("{tier} is taken again"), patience, async || {
-        let answer = gateway.post("recovering", &[("tidegate-type", tier_type)]).await;
-        (answer.status == 202).then_some(())
-    })
-    .await;
-}
-
-/// The payload that [`recovers`] posts is no job of a test.
-fn without_probes(taken: Vec<Taken>) -> Vec<Taken> {
-    taken.into_iter().filter(|job| job.body != b"recovering").collect()
-}
-
-/// Ends a test of an outage with a gateway that several tasks held.
-async fn finish(gateway: Arc<Gateway>) {
-    Arc::into_inner(gateway).expect("nobody else holds it").finish_after_outage().await;
 }
 
 /// Waits and time to recover may take this long, whatever happened to Redis.

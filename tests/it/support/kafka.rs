@@ -59,6 +59,27 @@ impl Kafka {
         Kafka::launch(options, Some(listener)).await
     }
 
+    /// Another broker of the same cluster, with this number; the first is its controller.
+    pub async fn beside(first: &Kafka, node: u16) -> Kafka {
+        let (node, voters) = (node.to_string(), format!("1@127.0.0.1:{}", first.controller));
+        let options = [
+            ("process.roles", "broker"),
+            ("node.id", node.as_str()),
+            ("controller.quorum.voters", voters.as_str()),
+        ];
+        let mut kafka = Kafka::new(Folder::Own(tempfile::tempdir().unwrap()), &options, None);
+        kafka.cluster = first.cluster.clone();
+        for _ in 0..LAUNCHES {
+            kafka.port = free_port();
+            kafka.set_option("listeners", &format!("PLAINTEXT://127.0.0.1:{}", kafka.port));
+            kafka.restart_unready();
+            if kafka.is_ready().await {
+                return kafka;
+            }
+        }
+        panic!("Kafka does not start:\n{}", kafka.log());
+    }
+
     /// The broker that all tests of the process share which touch only topics of their own, and no dead letters.
     pub async fn shared() -> &'static Kafka {
         static SHARED: OnceCell<Kafka> = OnceCell::const_new();

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod poll;
 pub mod proxy;
 pub mod raw;
+pub mod recovery;
 pub mod redis;
 pub mod redis_worker;
 pub mod resp;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A listener on loopback behind which the real server stands. It ends with its owner.
@@ -29,6 +30,8 @@ struct Wire {
     delay: AtomicU64,
     /// Answers end their connection in place of passing.
     deaf: AtomicBool,
+    /// Told when every connection is to end at once.
+    all: Notify,
 }
 
 impl Proxy {
@@ -41,6 +44,7 @@ impl Proxy {
             cuts: AtomicU64::new(0),
             delay: AtomicU64::new(0),
             deaf: AtomicBool::new(false),
+            all: Notify::new(),
         });
         let shared = wire.clone();
         let task = tokio::spawn(async move {
@@ -64,6 +68,11 @@ impl Proxy {
     /// The same for what comes back: the server has done what was asked, and nobody hears of it.
     pub fn cut_answers_after(&self, bytes: u64) {
         self.wire.back.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Every connection ends now, in the middle of whatever is on its way.
+    pub fn cut_all(&self) {
+        self.wire.all.notify_waiters();
     }
 
     /// Cuts made so far.
@@ -96,6 +105,7 @@ async fn carry(client: TcpStream, server: SocketAddr, wire: Arc<Wire>) {
     let (server_reads, server_writes) = server.into_split();
     let at_once = AtomicU64::new(0);
     tokio::select! {
+        () = wire.all.notified() => {}
         () = pump(client_reads, server_writes, &wire, &wire.towards, &at_once) => {}
         () = pump(server_reads, client_writes, &wire, &wire.back, &wire.delay) => {}
     }
