@@ -90,6 +90,7 @@ fn settings() -> RegulatorSettings {
         max_depth: u64::MAX,
         rate: RateBounds { min: Rate::saturating(1.0), max: None, burst: Duration::from_secs(1) },
         shed: Some(ShedSettings { at: u64::MAX, until: 1, unavailable: false }),
+        retention: None,
         yields: tier == Tier::P2,
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_mins(10) },

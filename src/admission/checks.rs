@@ -1,7 +1,8 @@
 //! The checks of one decision, by name and in their order, with the numbers that they compare.
 
 use crate::admission::decision::Reason;
-use crate::admission::settings::{RetryAfterBounds, ShedSettings};
+use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
+use crate::admission::shed::Headroom;
 
 /// One check of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Check {
     Bound,
     /// The depth is below the threshold of shedding, or was never above it since it was below the lower one.
     Shed,
+    /// The oldest unread job is far enough from being deleted, or was never too near since it last was.
+    Retention,
     /// No higher tier to which this one yields is at its hard bound.
     Yields,
     /// The predicted depth stays within the window.
@@ -22,8 +25,15 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order in which a gate asks them; the first that fails answers.
-    pub const ORDER: [Check; 6] =
-        [Check::Signal, Check::Bound, Check::Shed, Check::Yields, Check::Window, Check::Rate];
+    pub const ORDER: [Check; 7] = [
+        Check::Signal,
+        Check::Bound,
+        Check::Shed,
+        Check::Retention,
+        Check::Yields,
+        Check::Window,
+        Check::Rate,
+    ];
 }
 
 /// What every check of a gate says of one request at one moment.
@@ -51,6 +61,10 @@ pub struct Numbers {
     pub max_depth: u64,
     /// The thresholds of shedding.
     pub shed: Option<ShedSettings>,
+    /// The thresholds of the headroom before retention.
+    pub retention: Option<RetentionSettings>,
+    /// The headroom last read, where jobs wait that are deleted some day.
+    pub headroom: Option<Headroom>,
     /// While the tier must yield: seconds until the higher tier is expected below its bound.
     pub yields: Option<f64>,
     /// The predicted depth.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::admission::checks::{Check, Checks, Numbers};
 use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
 use crate::admission::retry_after::Promises;
-use crate::admission::settings::{RetryAfterBounds, ShedSettings};
-use crate::admission::shed::ShedSwitch;
+use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
+use crate::admission::shed::{Headroom, RetentionSwitch, ShedSwitch};
 use crate::admission::token_bucket::TokenBucket;
 use crate::admission::window::Window;
 use crate::domain::time::Moment;
@@ -22,6 +22,8 @@ pub struct GateSettings {
     pub max_depth: u64,
     /// Thresholds at which the tier is refused whole.
     pub shed: Option<ShedSettings>,
+    /// Thresholds of the headroom before retention at which it is refused whole too.
+    pub retention: Option<RetentionSettings>,
     /// The bounds of the promised returns.
     pub retry_after: RetryAfterBounds,
 }
@@ -62,6 +64,7 @@ pub struct TierGate {
     bucket: TokenBucket,
     window: Window,
     shed: ShedSwitch,
+    retention: RetentionSwitch,
     promises: Promises,
     /// Last depth read and all that was let in and not seen in it: an upper bound, since it counts no drain.
     depth: u64,
@@ -89,6 +92,7 @@ impl TierGate {
             bucket: TokenBucket::full(opening.rate, opening.burst, now),
             window: Window::empty(opening.limit, now),
             shed: ShedSwitch::default(),
+            retention: RetentionSwitch::default(),
             promises: Promises::new(seed, now),
             depth: 0,
             entered: 0,
@@ -119,13 +123,14 @@ impl TierGate {
         self.window.advance(now);
         self.bucket.refill(now);
         // Written out: a loop over the order would cost each decision half as much again.
-        let [first, second, third, fourth, fifth, last] = Check::ORDER;
+        let [first, second, third, fourth, fifth, sixth, last] = Check::ORDER;
         let failing = |check| self.failing(check, cost, yields);
         failing(first)
             .or_else(|| failing(second))
             .or_else(|| failing(third))
             .or_else(|| failing(fourth))
             .or_else(|| failing(fifth))
+            .or_else(|| failing(sixth))
             .or_else(|| failing(last))
     }
 
@@ -139,6 +144,8 @@ impl TierGate {
                 depth: self.depth,
                 max_depth: self.settings.max_depth,
                 shed: self.settings.shed,
+                retention: self.settings.retention,
+                headroom: self.retention.headroom(),
                 yields,
                 predicted_depth: self.window.level(),
                 window: self.opening.limit,
@@ -199,6 +206,7 @@ impl TierGate {
     pub fn configure(&mut self, settings: GateSettings) {
         self.settings = settings;
         self.set_depth(self.depth);
+        self.retention.follow(self.retention.headroom(), settings.retention);
     }
 
     /// Corrects the prediction by a new reading. `depth` is the depth read and all that it cannot have seen yet;
@@ -206,6 +214,11 @@ impl TierGate {
     pub fn correct(&mut self, depth: u64, level: f64, now: Moment) {
         self.window.correct(level + self.presumed, now);
         self.set_depth(depth);
+    }
+
+    /// Notes what a new reading says of the time until the oldest unread job is deleted.
+    pub fn note_headroom(&mut self, headroom: Option<Headroom>) {
+        self.retention.follow(headroom, self.settings.retention);
     }
 
     /// Takes in what the other replicas told: `news` jobs more (or fewer) that they let in, and those that they are now
@@ -246,7 +259,7 @@ impl TierGate {
 
     /// Whether a threshold sheds the tier; not while the spool bounds it.
     pub const fn is_shedding(&self) -> bool {
-        !self.opening.spooling && self.shed.is_on()
+        !self.opening.spooling && (self.shed.is_on() || self.retention.is_on())
     }
 
     /// Seconds until the depth is expected below its bound; infinite where nothing drains.
@@ -275,6 +288,7 @@ impl TierGate {
                 (self.presumed_depth().saturating_add(jobs) > self.settings.max_depth, Reason::QueueFull)
             }
             Check::Shed => (self.shed.is_on(), shed),
+            Check::Retention => (self.retention.is_on(), shed),
             Check::Yields => (yields.is_some(), shed),
             Check::Window => (!self.window.fits(cost), Reason::Throttled),
             Check::Rate => (self.is_pacing() && !self.bucket.holds(cost), Reason::Throttled),
@@ -345,8 +359,13 @@ impl TierGate {
                 self.seconds_to_drain(excess as f64)
             }
             Reason::Shed { .. } => {
+                let near_cliff = self.retention.seconds_until_off(self.settings.retention);
+                if self.retention.is_on() && !self.shed.is_on() {
+                    return near_cliff;
+                }
                 let until = self.settings.shed.map_or(u64::MAX, |shed| shed.until);
-                self.seconds_to_drain(self.depth.saturating_add(1).saturating_sub(until) as f64)
+                let surplus = self.depth.saturating_add(1).saturating_sub(until);
+                self.seconds_to_drain(surplus as f64).max(near_cliff)
             }
             Reason::Throttled => {
                 let excess = self.window.excess(cost);

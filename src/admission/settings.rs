@@ -13,6 +13,16 @@ pub struct ShedSettings {
     pub unavailable: bool,
 }
 
+/// Thresholds of the time until the backend deletes the oldest unread job: refuse the tier while less than `shed_at` is
+/// left, take it again from `until` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Headroom below which shedding starts.
+    pub shed_at: Duration,
+    /// Headroom from which on it ends; more than `shed_at`.
+    pub until: Duration,
+}
+
 /// The bounds of every Retry-After of a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfterBounds {

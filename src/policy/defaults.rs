@@ -36,6 +36,7 @@ pub(super) fn law(tier: Tier) -> TierSettings {
         max_depth,
         rate: RateBounds { min: Rate::saturating(1.0), max: None, burst: Duration::from_secs(1) },
         shed,
+        retention: None,
         yields: tier == Tier::P2,
         on_stale,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(600) },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::admission::settings::{RetryAfterBounds, ShedSettings};
+use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
 use crate::control::settings::{ControllerSettings, RateBounds, Target};
 use crate::domain::tier::Tier;
 use crate::policy::{Ordering, Requirement, RetryPolicy, TierPolicy, defaults};
@@ -12,7 +12,7 @@ use crate::yaml::decode::{Field, Mapping};
 /// Reads one tier. Keys that are wrong keep their defaults; the faults are noted.
 pub(super) fn read_tier(field: &Field<'_>, tier: Tier) -> (TierSettings, TierPolicy) {
     // A tier that is written at all sheds and yields only where it says so.
-    let mut law = TierSettings { shed: None, yields: false, ..defaults::law(tier) };
+    let mut law = TierSettings { shed: None, retention: None, yields: false, ..defaults::law(tier) };
     let mut policy = defaults::tier(tier);
     let Some(mut map) = field.mapping() else { return (law, policy) };
     map.set("queue", &mut policy.queue, queue_name);
@@ -25,6 +25,7 @@ pub(super) fn read_tier(field: &Field<'_>, tier: Tier) -> (TierSettings, TierPol
     map.set("weight", &mut policy.weight, |field| whole(field, 1, 1_000));
     map.set("on_stale", &mut law.on_stale, on_stale);
     map.set("shed", &mut law.shed, |field| read_shed(field, tier));
+    map.set("retention", &mut law.retention, |field| read_retention(field, tier));
     map.set("yields", &mut law.yields, |field| read_yields(field, tier));
     map.set("rate", &mut law.rate, read_rate);
     map.set("retry", &mut policy.retry, read_retry);
@@ -102,6 +103,25 @@ fn read_shed(field: &Field<'_>, tier: Tier) -> Option<Option<ShedSettings>> {
     map.set("status", &mut unavailable, |field| field.word(&[("429", false), ("503", true)]));
     map.close();
     Some(Some(ShedSettings { at: at?, until: until?, unavailable }))
+}
+
+fn read_retention(field: &Field<'_>, tier: Tier) -> Option<Option<RetentionSettings>> {
+    if tier == Tier::P0 {
+        field.refuse_key("p0 takes no retention: critical work is bounded by max_depth, never shed");
+        return None;
+    }
+    let mut map = field.mapping()?;
+    let shed_at = map.required("shed_at").as_ref().and_then(Field::some_duration);
+    let until = map.required("until").as_ref().and_then(Field::some_duration);
+    map.close();
+    let (shed_at, until) = (shed_at?, until?);
+    if until <= shed_at {
+        let shed_at = humantime::format_duration(shed_at);
+        field
+            .at(&["until"])
+            .refuse(format!("must be above shed_at ({shed_at}): headroom is time that is left"));
+    }
+    Some(Some(RetentionSettings { shed_at, until }))
 }
 
 fn read_yields(field: &Field<'_>, tier: Tier) -> Option<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::admission::decision::Decision;
-use crate::admission::settings::{RetryAfterBounds, ShedSettings};
+use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
 use crate::control::settings::{ControllerSettings, RateBounds, Target};
 use crate::domain::backlog::{Backlog, Flows, Reading};
 use crate::domain::tier::{Tier, TierMap};
@@ -140,6 +140,7 @@ fn law(target: Target) -> RegulatorSettings {
         max_depth: 1_000_000,
         rate: RateBounds { min: Rate::ZERO, max: None, burst: Duration::from_secs(1) },
         shed: None,
+        retention: None,
         yields: false,
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(60) },
@@ -254,6 +255,10 @@ fn settings() -> impl Strategy<Value = RegulatorSettings> {
                 max_depth,
                 rate,
                 shed,
+                retention: yields.then(|| RetentionSettings {
+                    shed_at: Duration::from_millis(min),
+                    until: Duration::from_millis(span),
+                }),
                 yields,
                 on_stale,
                 retry_after: RetryAfterBounds {
@@ -304,7 +309,12 @@ fn any_reading() -> impl Strategy<Value = Reading> {
     let count = || prop_oneof![0_u64..100_000, any::<u64>(), Just(u64::MAX)];
     (count(), count(), count(), count(), count(), count(), count(), any_moment()).prop_map(
         |(waiting, leased, stored, replayed, expired, dead, lost, taken)| Reading {
-            backlog: Backlog { waiting, leased, ..Backlog::default() },
+            backlog: Backlog {
+                waiting,
+                leased,
+                headroom: (lost % 2 == 0).then(|| Duration::from_millis(dead)),
+                ..Backlog::default()
+            },
             flows: Flows { stored, replayed, expired, dead, lost },
             taken,
         },

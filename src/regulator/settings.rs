@@ -1,6 +1,6 @@
 //! What the policy decides about the regulator.
 
-use crate::admission::settings::{RetryAfterBounds, ShedSettings};
+use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
 use crate::control::settings::{ControllerSettings, RateBounds, Target};
 use crate::domain::tier::TierMap;
 
@@ -24,6 +24,8 @@ pub struct TierSettings {
     pub rate: RateBounds,
     /// Thresholds at which the tier is refused whole.
     pub shed: Option<ShedSettings>,
+    /// Thresholds of the headroom before retention at which it is refused whole too.
+    pub retention: Option<RetentionSettings>,
     /// Shed too while a higher tier is at its bound.
     pub yields: bool,
     /// What to do without a signal.

@@ -27,6 +27,7 @@ fn settings() -> RegulatorSettings {
         max_depth: 2_000,
         rate: RateBounds { min: Rate::per_second(1.0).unwrap(), max: None, burst: Duration::from_secs(1) },
         shed: (tier != Tier::P0).then_some(ShedSettings { at: 1_500, until: 1_200, unavailable: true }),
+        retention: None,
         yields: tier == Tier::P2,
         on_stale: [OnStale::Hold, OnStale::Floor, OnStale::Shut][usize::from(tier.number())],
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(600) },

@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::admission::checks::Checks;
 use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
 use crate::admission::gate::{GateSettings, Opening, TierGate};
+use crate::admission::shed::Headroom;
 use crate::control::drain::{DrainEstimator, Progress};
 use crate::control::forecast::Forecast;
 use crate::control::rate_controller::{Bound, Measured, Output, RateController, bounded};
 use crate::control::setpoint::target_depth;
 use crate::control::settings::ControllerSettings;
+use crate::control::trend::Trend;
 use crate::domain::backlog::Reading;
 use crate::domain::time::Moment;
 use crate::domain::units::{Cost, Rate};
@@ -26,6 +28,8 @@ pub struct TierRegulator {
     drain: DrainEstimator,
     rate: RateController,
     forecast: Forecast,
+    /// How the time until the oldest unread job is deleted changes.
+    headroom: Trend,
     sighting: Option<Sighting>,
     /// When the last reading came, however old it was.
     heard: Moment,
@@ -72,6 +76,7 @@ impl TierRegulator {
             drain,
             rate,
             forecast: Forecast::new(),
+            headroom: Trend::default(),
             sighting: None,
             heard: now,
             begun: now,
@@ -184,6 +189,7 @@ impl TierRegulator {
         let entered = i128::from(self.entered());
         let stored = i128::from(reading.flows.stored);
         let depth = i128::from(reading.backlog.depth());
+        self.note_headroom(&reading);
         self.drain.set_doubt(self.part.doubt);
         let progress = self.drain.observe(&reading);
         // More confirmed than was let in: somebody stores beside the gate. Their jobs are in the depth, not in flight.
@@ -202,6 +208,16 @@ impl TierRegulator {
         let drained = self.drained_unseen(known_until, reading.taken, outside, now);
         let upper_bound = u64::try_from(depth + in_flight).unwrap_or(u64::MAX);
         self.gate.correct(upper_bound, (depth + in_flight) as f64 - drained, now);
+    }
+
+    fn note_headroom(&mut self, reading: &Reading) {
+        let Some(left) = reading.backlog.headroom else {
+            self.headroom.forget();
+            self.gate.note_headroom(None);
+            return;
+        };
+        self.headroom.note(left.as_secs_f64(), reading.taken);
+        self.gate.note_headroom(Some(Headroom { left, trend: self.headroom.per_second() }));
     }
 
     /// Jobs that the model says were consumed and that the reading could not show: those it will show with the next
@@ -363,7 +379,12 @@ fn stale_opening(
 }
 
 const fn gate_settings(settings: &TierSettings) -> GateSettings {
-    GateSettings { max_depth: settings.max_depth, shed: settings.shed, retry_after: settings.retry_after }
+    GateSettings {
+        max_depth: settings.max_depth,
+        shed: settings.shed,
+        retention: settings.retention,
+        retry_after: settings.retry_after,
+    }
 }
 
 /// Without any news for so long, the model counts on what the workers sustain and no more: a late signal is no lost one.

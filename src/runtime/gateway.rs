@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
+use crate::domain::tier::TierMap;
 use crate::policy::Policy;
 use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
@@ -55,6 +56,7 @@ impl Gateway {
     pub fn scrape(&self) -> prometheus::Result<String> {
         let spool = self.queue.spool();
         self.metrics.render(&Scrape {
+            throttles: TierMap::from_fn(|tier| self.queue.topic(tier).unwrap_or_default().throttle),
             reports: self.admission.reports(),
             replicas: self.share.as_ref().map_or(1, |share| share.state().replicas),
             totals: self.queue.totals(),

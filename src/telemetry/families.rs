@@ -58,6 +58,7 @@ families! {
     SPOOL_DUPLICATES = "tidegate_spool_duplicates_total" ["tier"] "Spooled jobs not forwarded, since the backend had another one under their idempotency key.";
     LOST_UNREAD = "tidegate_lost_unread_total" ["tier"] "Jobs that the backend's retention deleted before any worker read them.";
     RETENTION_HEADROOM = "tidegate_retention_headroom_seconds" ["tier"] "Time until the backend's retention reaches the oldest waiting job; +Inf where nothing is deleted.";
+    BROKER_THROTTLE = "tidegate_broker_throttle_seconds" ["tier"] "How long the brokers of Kafka held back the gateway's requests of late; 0 elsewhere.";
     SHARE_RATIO = "tidegate_share_ratio" ["tier"] "Part of what all replicas let in that is this one's: 1 alone, 0 without a share yet.";
     SHARE_REPLICAS = "tidegate_share_replicas" [] "Replicas that share the backend, as this one knows them, itself included.";
     CONNECTIONS = "tidegate_connections" ["listener"] "Open connections; beyond tidegate_limit are those that are answered once and closed.";

@@ -1,6 +1,7 @@
 //! The metrics that are read at the scrape: gauges of queue and controller, and the queue's own counters.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounterVec, Registry, TextEncoder};
 
@@ -18,6 +19,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Scrape<'a> {
     /// The last control step.
     pub reports: TierMap<TickReport>,
+    /// How long brokers held back requests of late.
+    pub throttles: TierMap<Duration>,
     /// The replicas that share the backend.
     pub replicas: usize,
     /// The queue's counts.
@@ -86,6 +89,7 @@ pub(super) struct Scraped {
     spool_duplicates: IntCounterVec,
     lost_unread: IntCounterVec,
     headroom: GaugeVec,
+    throttle: GaugeVec,
     connections: GaugeVec,
     in_flight_bytes: GaugeVec,
     open_batches: GaugeVec,
@@ -133,6 +137,7 @@ impl Scraped {
             spool_duplicates: family::SPOOL_DUPLICATES.counters(registry)?,
             lost_unread: family::LOST_UNREAD.counters(registry)?,
             headroom: family::RETENTION_HEADROOM.gauges(registry)?,
+            throttle: family::BROKER_THROTTLE.gauges(registry)?,
             connections: family::CONNECTIONS.gauges(registry)?,
             in_flight_bytes: family::IN_FLIGHT_BYTES.gauges(registry)?,
             open_batches: family::OPEN_BATCHES.gauges(registry)?,
@@ -151,8 +156,8 @@ impl Scraped {
             self.set_report(tier, &scrape.policy.tiers[tier].queue, &scrape.reports[tier]);
             self.spool.with_label_values(&[tier.as_str()]).set(number(scrape.spooled[tier]));
             set_counter(&self.spool_duplicates, tier.as_str(), scrape.spool_duplicates[tier]);
-            self.lost_unread.with_label_values(&[tier.as_str()]);
-            self.headroom.with_label_values(&[tier.as_str()]).set(f64::INFINITY);
+            let throttle = scrape.throttles[tier].as_secs_f64();
+            self.throttle.with_label_values(&[tier.as_str()]).set(throttle);
         }
         self.share_replicas.set(scrape.replicas as f64);
         self.set_held(&scrape.held);
@@ -190,6 +195,7 @@ impl Scraped {
             (&self.done, totals.done),
             (&self.expired, totals.expired),
             (&self.purged, totals.purged),
+            (&self.lost_unread, totals.lost),
         ] {
             set_counter(counters, tier.as_str(), value);
         }
@@ -211,7 +217,9 @@ impl Scraped {
         }
         // Before the first reading the signal is infinitely old, not fresh.
         let signal_age = report.signal_age.map_or(f64::INFINITY, |age| age.as_secs_f64());
+        let headroom = report.backlog.headroom.map_or(f64::INFINITY, |headroom| headroom.as_secs_f64());
         for (gauges, value) in [
+            (&self.headroom, headroom),
             (&self.signal_age, signal_age),
             (&self.drain, report.drain.jobs_per_second()),
             (&self.rate, report.rate.jobs_per_second()),

@@ -24,6 +24,7 @@ mod explain;
 mod first_light;
 mod idempotency;
 mod kafka;
+mod kafka_signals;
 mod leasing;
 mod openapi;
 mod overload;

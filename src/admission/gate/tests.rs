@@ -6,6 +6,7 @@ const NOW: Moment = Moment::ORIGIN;
 const SETTINGS: GateSettings = GateSettings {
     max_depth: 1_000,
     shed: Some(ShedSettings { at: 500, until: 400, unavailable: false }),
+    retention: Some(RetentionSettings { shed_at: Duration::from_secs(60), until: Duration::from_secs(120) }),
     retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(600) },
 };
 
@@ -146,6 +147,29 @@ fn the_checks_told_are_the_checks_asked() {
     limit(gate.decide(jobs(10), None, NOW));
     let paced = gate.checks(Cost::ONE, None, NOW);
     assert_eq!((failing(paced), paced.numbers.tokens), (vec![Check::Rate], 0.0));
+}
+
+#[test]
+fn near_the_end_of_the_retention_the_tier_is_shed_until_the_headroom_has_grown() {
+    let mut gate = gate(opening());
+    let headroom = |left, trend| Some(Headroom { left: Duration::from_secs(left), trend });
+    gate.note_headroom(headroom(61, Some(-1.0)));
+    limit(gate.decide(Cost::ONE, None, NOW));
+    gate.note_headroom(headroom(59, Some(0.5)));
+    assert!(gate.is_shedding());
+    let refused = refusal(gate.decide(Cost::ONE, None, NOW));
+    assert_eq!(refused.reason, Reason::Shed { unavailable: false });
+    let wait = refused.retry_after.as_secs_f64();
+    assert!((122.0..=244.0).contains(&wait), "61 s are missing at half a second a second: {wait}");
+    gate.note_headroom(headroom(59, Some(-1.0)));
+    let refused = refusal(gate.decide(Cost::ONE, None, NOW));
+    assert!(refused.retry_after >= Duration::from_secs(300), "nobody knows when: {refused:?}");
+    let checks = gate.checks(Cost::ONE, None, NOW);
+    assert_eq!(checks.numbers.headroom, headroom(59, Some(-1.0)));
+    gate.note_headroom(headroom(119, Some(1.0)));
+    refusal(gate.decide(Cost::ONE, None, NOW));
+    gate.note_headroom(headroom(120, Some(1.0)));
+    limit(gate.decide(Cost::ONE, None, NOW));
 }
 
 #[test]

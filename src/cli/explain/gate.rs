@@ -58,6 +58,7 @@ const fn name(check: Check) -> &'static str {
         Check::Signal => "signal",
         Check::Bound => "bound",
         Check::Shed => "shed",
+        Check::Retention => "retention",
         Check::Yields => "yields",
         Check::Window => "window",
         Check::Rate => "rate",
@@ -87,6 +88,7 @@ fn words(case: &Case<'_>, model: &Model, tier: Tier, check: Check, numbers: &Num
             ),
             Some(shed) => format!("depth {depth} is below shed.until {} and shed.at {}", shed.until, shed.at),
         },
+        Check::Retention => retention(tier, numbers),
         Check::Yields if !law.tiers[tier].yields => format!("{tier} does not yield to higher tiers"),
         Check::Yields => {
             let full = Tier::ALL.into_iter().filter(|above| *above < tier && model.reports[*above].full);
@@ -111,6 +113,29 @@ fn words(case: &Case<'_>, model: &Model, tier: Tier, check: Check, numbers: &Num
     }
 }
 
+fn retention(tier: Tier, numbers: &Numbers) -> String {
+    let Some(thresholds) = numbers.retention else { return format!("{tier} has no threshold") };
+    let [shed_at, until] = [thresholds.shed_at, thresholds.until].map(humantime::format_duration);
+    let Some(headroom) = numbers.headroom.map(|headroom| headroom.left) else {
+        return format!(
+            "no headroom is given; the tier is shed while less than retention.shed_at {shed_at} is left"
+        );
+    };
+    let left = humantime::format_duration(headroom);
+    if headroom < thresholds.shed_at {
+        format!(
+            "headroom {left} is below retention.shed_at {shed_at}; taken again from retention.until {until} on"
+        )
+    } else if headroom < thresholds.until {
+        format!(
+            "headroom {left} is not below retention.shed_at {shed_at}, and below retention.until {until}: once shed, the \
+             tier would stay shed"
+        )
+    } else {
+        format!("headroom {left} is above retention.until {until} and retention.shed_at {shed_at}")
+    }
+}
+
 fn numbers(check: Check, numbers: &Numbers) -> Value {
     let depth = numbers.depth;
     match check {
@@ -118,6 +143,14 @@ fn numbers(check: Check, numbers: &Numbers) -> Value {
         Check::Bound => json!({ "depth": depth, "max_depth": numbers.max_depth }),
         Check::Shed => match numbers.shed {
             Some(shed) => json!({ "depth": depth, "at": shed.at, "until": shed.until }),
+            None => Value::Null,
+        },
+        Check::Retention => match numbers.retention {
+            Some(thresholds) => json!({
+                "headroom_seconds": numbers.headroom.map(|headroom| headroom.left.as_secs_f64()),
+                "shed_at_seconds": thresholds.shed_at.as_secs_f64(),
+                "until_seconds": thresholds.until.as_secs_f64(),
+            }),
             None => Value::Null,
         },
         Check::Yields => Value::Null,
@@ -136,7 +169,14 @@ fn basis(refusal: &Refusal, numbers: &Numbers) -> String {
     let wait = number(numbers.not_before);
     let unknown = numbers.capacity <= 0.0;
     let known = number(numbers.capacity);
+    let by_depth = numbers.shed.is_some_and(|shed| numbers.depth >= shed.at);
     let from = match (refusal.reason, numbers.yields) {
+        (Reason::Shed { .. }, None) if !by_depth && !numbers.not_before.is_finite() => {
+            let max = numbers.retry_after.max;
+            return format!(
+                "how fast the headroom grows is not known: returns are spread over the longer half of retry_after.max {max:?}"
+            );
+        }
         (Reason::QueueFull | Reason::Shed { .. }, _) if !numbers.not_before.is_finite() => {
             let max = numbers.retry_after.max;
             return format!(

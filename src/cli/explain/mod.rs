@@ -11,6 +11,7 @@ mod told;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use http::{HeaderName, HeaderValue, Method, Uri};
@@ -47,6 +48,10 @@ pub(super) struct Arguments {
     /// What a tier's workers take, such as p2=50/s; not known unless given. One for each tier.
     #[arg(long = "drain", value_name = "TIER=RATE", value_parser = drain)]
     drains: Vec<(Tier, Rate)>,
+    /// The time until a tier's oldest unread job is deleted by the backend, such as p2=30min; nothing is deleted unless given.
+    /// One for each tier.
+    #[arg(long = "headroom", value_name = "TIER=TIME", value_parser = headroom)]
+    headrooms: Vec<(Tier, Duration)>,
     /// The policy to ask; without it the one in force.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -99,6 +104,7 @@ fn explain(options: &Options, arguments: Arguments) -> Result<String, ExplainErr
     let queues = Queues {
         depths: once_each("--depth", arguments.depths)?.map(|_, depth| depth.unwrap_or(0)),
         drains: once_each("--drain", arguments.drains)?,
+        headrooms: once_each("--headroom", arguments.headrooms)?,
     };
     let mut loaded = load(&options.sources())?;
     if let Some(file) = arguments.policy {
@@ -171,6 +177,12 @@ fn drain(text: &str) -> Result<(Tier, Rate), String> {
     Ok((tier, rate.ok_or_else(|| format!("expects a rate such as 50/s or 30/min, found `{value}`"))?))
 }
 
+fn headroom(text: &str) -> Result<(Tier, Duration), String> {
+    let (tier, value) = of_tier(text, "p2=30min")?;
+    let time = scalar::duration(value);
+    Ok((tier, time.ok_or_else(|| format!("expects a time such as 30min or 6h, found `{value}`"))?))
+}
+
 fn of_tier<'a>(text: &'a str, example: &str) -> Result<(Tier, &'a str), String> {
     let (tier, value) =
         text.split_once('=').ok_or_else(|| format!("expects a tier's value, such as {example}"))?;
@@ -189,6 +201,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   tidegate explain --header Tidegate-Type:payment
   tidegate explain --header Tidegate-Type:digest --depth p2=520000 --drain p2=500/s
   echo '{\"type\":\"report\"}' | tidegate explain --header 'Content-Type: application/json' -
+  tidegate explain --header Tidegate-Type:digest --headroom p2=30min
   tidegate explain --policy policies/flash-sale.yaml --depth p0=100 --json order.json
 
 The gate is the one that the gateway runs, before queues that have stood at these depths for a while. It is asked for

@@ -19,6 +19,8 @@ pub(super) struct Queues {
     pub(super) depths: TierMap<u64>,
     /// What the workers of each tier take; `None` where that is not known.
     pub(super) drains: TierMap<Option<Rate>>,
+    /// The time until the backend deletes the oldest unread job of each; `None` where nothing is deleted.
+    pub(super) headrooms: TierMap<Option<Duration>>,
 }
 
 /// A regulator that has seen the queues stand so for a while, and what it last reported.
@@ -67,7 +69,8 @@ impl Queues {
     fn reading(&self, tier: Tier, taken: Moment) -> Reading {
         let taken_away = self.drains[tier]
             .map_or(0.0, |drain| drain.jobs_per_second() * taken.seconds_since(Moment::ORIGIN));
-        let backlog = Backlog { waiting: self.depths[tier], ..Backlog::default() };
+        let headroom = self.headrooms[tier];
+        let backlog = Backlog { waiting: self.depths[tier], headroom, ..Backlog::default() };
         let flows = Flows { stored: self.depths[tier].saturating_add(taken_away as u64), ..Flows::default() };
         Reading { backlog, flows, taken }
     }
@@ -97,7 +100,8 @@ mod tests {
 
     fn queues(depth: u64, drain: Option<f64>) -> Queues {
         let drain = drain.and_then(Rate::per_second);
-        Queues { depths: TierMap::from((0, 0, depth)), drains: TierMap::from((None, None, drain)) }
+        let drains = TierMap::from((None, None, drain));
+        Queues { depths: TierMap::from((0, 0, depth)), drains, headrooms: TierMap::default() }
     }
 
     #[test]

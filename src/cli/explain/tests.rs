@@ -28,11 +28,12 @@ fn told(words: &[&str], policy: &str) -> Explanation {
         arguments: Arguments,
     }
     let line = <Line as clap::Parser>::try_parse_from(["explain"].iter().chain(words)).unwrap();
-    let Arguments { headers, method, path, tenant, depths, drains, body, .. } = line.arguments;
+    let Arguments { headers, method, path, tenant, depths, drains, headrooms, body, .. } = line.arguments;
     let request = JobRequest::new(method, path, headers, tenant, body.as_deref()).unwrap();
     let queues = Queues {
         depths: once_each("--depth", depths).unwrap().map(|_, depth| depth.unwrap_or(0)),
         drains: once_each("--drain", drains).unwrap(),
+        headrooms: once_each("--headroom", headrooms).unwrap(),
     };
     let policy = compile(policy, "p.yaml").unwrap().policy;
     let settings = Settings::default();
@@ -124,6 +125,7 @@ fn the_checks_stand_in_the_gateways_order_and_those_behind_a_failure_are_marked(
         ("signal", true, true),
         ("bound", true, true),
         ("shed", false, true),
+        ("retention", true, false),
         ("yields", true, false),
         ("window", false, false),
         ("rate", true, false),
@@ -136,6 +138,28 @@ fn the_checks_stand_in_the_gateways_order_and_those_behind_a_failure_are_marked(
     assert_eq!(numbers("shed"), json!({ "depth": 200, "at": 200, "until": 150 }));
     assert_eq!(numbers("window"), json!({ "predicted_depth": 200.0, "limit": 105.0 }));
     assert_eq!(numbers("signal"), Value::Null);
+}
+
+#[test]
+fn the_headroom_before_retention_is_compared_with_its_thresholds() {
+    let policy = "tiers:\n  p2: { target: { depth: 10 }, max_depth: 20, retention: { shed_at: 1h, until: 2h } }\n\
+                  default_tier: p2\n";
+    let step = |words: &[&str]| {
+        let told = told(words, policy);
+        let step = told.checks.iter().find(|step| step.check == "retention").unwrap();
+        (outcome(&told), step.says.clone(), step.numbers.clone())
+    };
+    let (answer, says, numbers) = step(&["--headroom=p2=30min"]);
+    assert_eq!(answer, (429, "shed", "retention"));
+    assert!(says.contains("headroom 30m is below retention.shed_at 1h"), "{says}");
+    assert_eq!(
+        numbers,
+        json!({ "headroom_seconds": 1800.0, "shed_at_seconds": 3600.0, "until_seconds": 7200.0 })
+    );
+    assert_eq!(step(&["--headroom=p2=90min"]).0, (202, "", ""));
+    assert_eq!(step(&[]).0, (202, "", ""));
+    let refused = told(&["--headroom=p2=30min"], policy).answer;
+    assert!(refused.retry_after_from.unwrap().contains("how fast the headroom grows is not known"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
+use crate::queue::topic::{HotPartition, Retention, TopicState};
 use crate::queue::{Durability, GroupBacklog, JobQueue};
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
@@ -141,6 +142,10 @@ struct TierStatus<'a> {
     outage: Option<String>,
     /// The groups of consumers that each read all of the tier's jobs.
     groups: Vec<GroupStatus>,
+    /// The tier's topic; null where the backend has none.
+    topic: Option<Topic>,
+    /// What the topic's retention leaves; null where the backend has no topics.
+    retention: Option<RetentionStatus>,
     #[serde(flatten)]
     counts: Counts,
     jobs: Jobs,
@@ -168,6 +173,43 @@ struct GroupStatus {
     members: Option<u32>,
 }
 
+/// The tier's topic, as of the last reading.
+#[derive(Serialize, JsonSchema)]
+struct Topic {
+    partitions: u32,
+    /// The partition before which most jobs wait; null where none waits.
+    hottest: Option<Hottest>,
+    /// Whether the depth is an estimate: the topic is compacted, or transactions write to it.
+    estimated: bool,
+    /// How long the brokers held back the gateway's requests of late.
+    throttle_seconds: f64,
+}
+
+/// The partition before which most jobs wait.
+#[derive(Serialize, JsonSchema)]
+struct Hottest {
+    partition: u32,
+    lag: u64,
+    /// Its part of all that wait in the topic.
+    share: f64,
+}
+
+/// How far the oldest unread job is from being deleted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Retention")]
+struct RetentionStatus {
+    /// How long the topic keeps a job; null where it keeps it for ever or that is not known.
+    limit_seconds: Option<f64>,
+    /// Until the oldest unread job is deleted; null where nothing is deleted or nothing waits.
+    headroom_seconds: Option<f64>,
+    /// How the headroom changes, in seconds per second; null where that is not known yet.
+    trend: Option<f64>,
+    /// Until the headroom is used up at this pace; null while it does not shrink.
+    deleted_in_seconds: Option<f64>,
+    /// Jobs that were deleted before every group had read them, since the start.
+    lost_unread: u64,
+}
+
 /// The parts of the rate, in jobs per second.
 #[derive(Serialize, JsonSchema)]
 struct Terms {
@@ -187,6 +229,8 @@ struct Jobs {
     expired: u64,
     dead: u64,
     purged: u64,
+    /// Deleted by the backend before every group had read them.
+    lost: u64,
 }
 
 impl<'a> Status<'a> {
@@ -203,6 +247,8 @@ impl<'a> Status<'a> {
             spool_depth: spool.depth[tier],
             outage: gateway.queue.outage(tier).map(|outage| outage.detail.to_string()),
             groups: gateway.queue.groups(tier).into_iter().map(GroupStatus::of).collect(),
+            topic: gateway.queue.topic(tier).map(Topic::of),
+            retention: gateway.queue.topic(tier).map(|topic| RetentionStatus::of(topic.retention)),
             ..TierStatus::of(&policy.tiers[tier].queue, &reports[tier], &totals[tier])
         };
         Status {
@@ -240,6 +286,28 @@ impl GroupStatus {
     }
 }
 
+impl Topic {
+    fn of(state: TopicState) -> Topic {
+        let hottest =
+            state.hottest.map(|HotPartition { partition, lag, share }| Hottest { partition, lag, share });
+        let throttle_seconds = state.throttle.as_secs_f64();
+        Topic { partitions: state.partitions, hottest, estimated: state.estimated, throttle_seconds }
+    }
+}
+
+impl RetentionStatus {
+    fn of(retention: Retention) -> RetentionStatus {
+        let seconds = |time: Option<Duration>| time.as_ref().map(Duration::as_secs_f64);
+        RetentionStatus {
+            limit_seconds: seconds(retention.limit),
+            headroom_seconds: seconds(retention.headroom),
+            trend: retention.trend,
+            deleted_in_seconds: seconds(retention.deleted_in),
+            lost_unread: retention.lost_unread,
+        }
+    }
+}
+
 impl<'a> TierStatus<'a> {
     fn of(queue: &'a str, report: &TickReport, totals: &Totals) -> TierStatus<'a> {
         TierStatus {
@@ -272,6 +340,8 @@ impl<'a> TierStatus<'a> {
             spool_depth: 0,
             outage: None,
             groups: Vec::new(),
+            topic: None,
+            retention: None,
             counts: Counts::default(),
             jobs: Jobs {
                 recovered: totals.recovered,
@@ -280,6 +350,7 @@ impl<'a> TierStatus<'a> {
                 expired: totals.expired,
                 dead: totals.dead,
                 purged: totals.purged,
+                lost: totals.lost,
             },
             latency_seconds: Quantiles::default(),
         }

@@ -13,6 +13,7 @@ pub(super) struct GroupWatch {
     since: Option<Moment>,
     /// Times between its last commits while jobs waited, newest last.
     gaps: VecDeque<Duration>,
+    last_commit: Option<Moment>,
     doing: Option<Doing>,
 }
 
@@ -56,6 +57,9 @@ impl GroupWatch {
         members: Option<Membership>,
         now: Moment,
     ) -> Doing {
+        if committed {
+            self.last_commit = Some(now);
+        }
         if committed && let Some(since) = self.since {
             self.gaps.push_back(now.since(since));
             if self.gaps.len() > GAPS {
@@ -92,12 +96,24 @@ impl GroupWatch {
         self.doing
     }
 
+    /// Whether somebody of it is at work: it committed not longer ago than usual. One without members may still be at work,
+    /// since a consumer need not join to commit.
+    pub(super) fn is_live(&self, members: Option<Membership>, now: Moment) -> bool {
+        let joined = members.is_none_or(|members| members.members > 0);
+        let usual = self.usual_gap().filter(|_| joined).unwrap_or_default();
+        let patience = (usual * LIVE_GAPS).clamp(LIVE_AT_LEAST, LIVE_AT_MOST);
+        self.last_commit.is_some_and(|last| now.since(last) <= patience)
+    }
+
     /// How long the group may be silent while jobs wait.
     fn patience(&self) -> Duration {
+        self.usual_gap().map_or(FIRST_PATIENCE, |usual| (usual * STALL_GAPS).max(LEAST_PATIENCE))
+    }
+
+    fn usual_gap(&self) -> Option<Duration> {
         let mut gaps: Vec<_> = self.gaps.iter().copied().collect();
         gaps.sort_unstable();
-        let usual = gaps.get(gaps.len() / 2);
-        usual.map_or(FIRST_PATIENCE, |usual| (*usual * STALL_GAPS).max(LEAST_PATIENCE))
+        gaps.get(gaps.len() / 2).copied()
     }
 }
 
@@ -106,6 +122,15 @@ const GAPS: usize = 5;
 
 /// A group that is silent for so many usual gaps stands still.
 const STALL_GAPS: u32 = 5;
+
+/// A group that commits again within so many usual gaps was at work all the time.
+const LIVE_GAPS: u32 = 2;
+
+/// Even of one that commits after every job.
+const LIVE_AT_LEAST: Duration = Duration::from_secs(2);
+
+/// Losses are not held back for longer.
+const LIVE_AT_MOST: Duration = Duration::from_secs(15);
 
 /// No group is called still sooner: a consumer may be busy with one batch.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);

@@ -84,22 +84,23 @@ impl Line {
 
     /// Takes in the offsets of a look. [`count`](Self::count) then tells what they mean.
     pub(super) fn see(&mut self, look: &Look) {
-        let reset = self.reset;
+        let (reset, now) = (self.reset, look.taken);
         let retry = readers_of_retries(&look.retry, self.groups.len());
         let all = vec![true; self.groups.len()];
-        let mut committed = vec![false; self.groups.len()];
+        let committed = self.commits(look);
+        let mut live = committed.contains(&true);
+        for ((_, watch), members) in
+            self.groups.iter().zip(look.members.iter().chain(std::iter::repeat(&None)))
+        {
+            live |= watch.is_live(*members, now);
+        }
         let mut lost = 0;
         for (parts, offsets, readers) in
             [(&mut self.jobs, &look.jobs, &all), (&mut self.retry, &look.retry, &retry)]
         {
             parts.resize_with(offsets.len(), Part::default);
             for (part, offsets) in parts.iter_mut().zip(offsets) {
-                for (moved, (new, old)) in
-                    committed.iter_mut().zip(offsets.committed.iter().zip(&part.committed))
-                {
-                    *moved |= new != old;
-                }
-                lost += part.see(offsets, readers, reset);
+                lost += part.see(offsets, readers, reset, live);
             }
         }
         self.lost += lost;
@@ -111,6 +112,19 @@ impl Line {
                 log_group(self.tier, name, lag, doing.turn);
             }
         }
+    }
+
+    /// Whether each group committed since the last look.
+    fn commits(&self, look: &Look) -> Vec<bool> {
+        let mut committed = vec![false; self.groups.len()];
+        let jobs = self.jobs.iter().zip(&look.jobs);
+        for (part, offsets) in jobs.chain(self.retry.iter().zip(&look.retry)) {
+            let pairs = offsets.committed.iter().zip(&part.committed);
+            for (committed, (new, old)) in committed.iter_mut().zip(pairs) {
+                *committed |= new != old;
+            }
+        }
+        committed
     }
 
     /// The partitions whose past must be known to tell the age of what waits in them: number, and the oldest unread record.
@@ -209,10 +223,10 @@ impl Line {
 
 impl Part {
     /// Takes in its offsets; says how many unread records were deleted.
-    fn see(&mut self, offsets: &Offsets, readers: &[bool], reset: Reset) -> u64 {
+    fn see(&mut self, offsets: &Offsets, readers: &[bool], reset: Reset, live: bool) -> u64 {
         let of_readers = offsets.committed.iter().zip(readers).filter(|(_, reads)| **reads);
         let committed = of_readers.map(|(committed, _)| *committed).collect();
-        let seen = self.partition.see(&Offsets { committed, ..*offsets }, reset);
+        let seen = self.partition.see(&Offsets { committed, ..*offsets }, reset, live);
         if seen.anew {
             self.ages = None;
         }

@@ -229,7 +229,7 @@ impl Eyes {
         }
         let mut committed = Vec::with_capacity(self.clients.len());
         for client in &self.clients {
-            committed.push(self.each(places, |some| ask::committed(client, some, self.left(deadline)?))?);
+            committed.push(self.each(places, |some| self.ask_commits(client, some, deadline))?);
         }
         let asked = clock.now();
         let end = self.ask_offsets(places, At::End, deadline)?;
@@ -246,6 +246,22 @@ impl Eyes {
             self.low_due = clock.now().plus(LOW_EVERY);
         }
         Ok(answers)
+    }
+
+    /// Asks for commits, again and again while the group's coordinator is being found: a new cluster makes it at the first
+    /// question, one that lost a broker elsewhere.
+    fn ask_commits(
+        &self,
+        client: &BaseConsumer,
+        places: &[Place],
+        deadline: Moment,
+    ) -> KafkaResult<Vec<Answer<Option<i64>>>> {
+        loop {
+            match ask::committed(client, places, self.left(deadline)?) {
+                Err(error) if is_of_coordinator(&error) => drop(client.poll(COORDINATOR_PAUSE)),
+                answered => return answered,
+            }
+        }
     }
 
     fn ask_offsets(
@@ -408,6 +424,18 @@ impl Eyes {
     }
 }
 
+/// Whether the group has no coordinator at this moment.
+const fn is_of_coordinator(error: &KafkaError) -> bool {
+    matches!(
+        error,
+        KafkaError::MetadataFetch(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
+}
+
 /// Whether a question failed for the sake of some partition, not of the connection or of the time.
 fn is_of_one(error: &KafkaError) -> bool {
     !matches!(
@@ -417,6 +445,9 @@ fn is_of_one(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
                 | RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::Authentication
         )
@@ -453,6 +484,9 @@ const BOUND: Duration = Duration::from_secs(2);
 
 /// What the thread may take beyond it.
 const SLACK: Duration = Duration::from_millis(500);
+
+/// Between two questions while a group's coordinator is being found.
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often it is looked which topics there are and how many partitions they have.
 const TOPICS_EVERY: Duration = Duration::from_secs(10);

@@ -23,6 +23,7 @@ pub fn law(target: u64) -> RegulatorSettings {
         max_depth: 1_000_000,
         rate: RateBounds { min: Rate::saturating(1.0), max: None, burst: Duration::from_secs(1) },
         shed: None,
+        retention: None,
         yields: false,
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(60) },
