@@ -8,9 +8,11 @@ use crate::config::decode::decode;
 pub use crate::config::overrides::PREFIX;
 use crate::config::overrides::{put_sets, put_variables};
 use crate::config::{Backend, Settings};
+use crate::domain::tier::TierMap;
 use crate::policy::compile::{Compiled, compile};
 use crate::policy::{DEFAULT_DOCUMENT, Requirement};
 use crate::queue::embedded::settings::EmbeddedDurability;
+use crate::queue::kafka::topics;
 use crate::yaml::decode::Field;
 use crate::yaml::fault::{Fault, FaultLog, Faults};
 use crate::yaml::node::{Node, Place};
@@ -125,7 +127,11 @@ impl Loaded {
         } else {
             compile(DEFAULT_DOCUMENT, "the built-in policy")?
         };
-        let unmet = compiled.policy.unmet_requirements(self.settings.reached_durability());
+        let mut unmet = compiled.policy.unmet_requirements(self.settings.reached_durability());
+        if self.settings.backend == Backend::Kafka {
+            let queues = TierMap::from_fn(|tier| compiled.policy.tiers[tier].queue.to_string());
+            unmet.extend(compiled.policy.unfit_queues(&topics::unfit(&queues)));
+        }
         if unmet.is_empty() { Ok(compiled) } else { Err(Faults { document: name, list: unmet }.into()) }
     }
 }
@@ -324,5 +330,13 @@ mod tests {
         assert!(loaded(&[&set]).policy().is_ok());
         let refused = loaded(&[&set, "embedded.durability=relaxed"]).policy().unwrap_err();
         assert!(refused.to_string().contains("tiers.p0.require"), "{refused}");
+        fs::write(&path, "tiers: { p0: { queue: '{jobs}:bulk', target: { depth: 1 }, max_depth: 2 } }")
+            .unwrap();
+        assert!(loaded(&[&set]).policy().is_ok());
+        let refused = loaded(&[&set, "backend=kafka"]).policy().unwrap_err();
+        assert!(
+            refused.to_string().contains("tiers.p0.queue: Kafka has no topic `{jobs}.bulk`"),
+            "{refused}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The rules between the keys of one policy: what must hold, and what probably is not meant.
 
 use crate::control::settings::Target;
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
 use crate::regulator::settings::{RegulatorSettings, TierSettings};
 use crate::yaml::decode::Field;
@@ -66,6 +66,19 @@ pub(super) fn unmet_requirements(policy: &Policy, reached: Option<Requirement>) 
             let reached = reached.map_or_else(|| "memory".to_owned(), |reached| reached.to_string());
             root.at(&["tiers", tier.as_str(), "require"])
                 .refuse(format!("the backend as it is configured reaches only `{reached}`"));
+        }
+    }
+    log.into_list()
+}
+
+/// The tiers whose queues the backend cannot have, with the reasons.
+pub(super) fn unfit_queues(policy: &Policy, why: &TierMap<Option<String>>) -> Vec<Fault> {
+    let log = FaultLog::default();
+    let node = read(&policy.document).unwrap_or_else(|_| Node::empty(Place::Document));
+    let root = Field::root(&node, &log);
+    for (tier, why) in why.iter() {
+        if let Some(why) = why {
+            root.at(&["tiers", tier.as_str(), "queue"]).refuse(why.as_str());
         }
     }
     log.into_list()

@@ -55,6 +55,11 @@ impl Policy {
     pub fn unmet_requirements(&self, reached: Option<Requirement>) -> Vec<Fault> {
         consistency::unmet_requirements(self, reached)
     }
+
+    /// The tiers whose queues the backend cannot have, each with its reason as a fault of the document.
+    pub fn unfit_queues(&self, why: &TierMap<Option<String>>) -> Vec<Fault> {
+        consistency::unfit_queues(self, why)
+    }
 }
 
 impl Default for Policy {

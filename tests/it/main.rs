@@ -25,6 +25,7 @@ mod first_light;
 mod idempotency;
 mod kafka;
 mod kafka_signals;
+mod kafka_topics;
 mod leasing;
 mod openapi;
 mod overload;

@@ -15,10 +15,19 @@ use crate::queue::error::QueueError;
 use crate::queue::kafka::dead_letters::place::Place;
 
 /// Where a letter's record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Spot {
     pub partition: i32,
     pub offset: i64,
+}
+
+/// A letter that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub tier: Tier,
+    pub spot: Spot,
+    /// Bytes of its payload.
+    pub size: u64,
 }
 
 /// The letters that are there.
@@ -34,9 +43,8 @@ pub(super) struct Index {
 /// What is known of every letter.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    tier: Tier,
+    found: Found,
     died_at: Timestamp,
-    spot: Spot,
     listed: bool,
 }
 
@@ -63,7 +71,7 @@ impl Index {
         }
         let (id, tier, died_at) = (letter.id, letter.tier, letter.death.died_at);
         let listed = self.listed.len() < self.most_listed;
-        self.letters.insert(id, Entry { tier, died_at, spot, listed });
+        self.letters.insert(id, Entry { found: Found { tier, spot, size: letter.size }, died_at, listed });
         self.counts[tier] += 1;
         if listed {
             self.listed.insert(Place { died_at, id }, shortened(letter));
@@ -74,7 +82,7 @@ impl Index {
     /// A tombstone came. Whether there was such a letter.
     pub(super) fn remove(&mut self, id: JobId) -> bool {
         let Some(entry) = self.letters.remove(&id) else { return false };
-        self.counts[entry.tier] = self.counts[entry.tier].saturating_sub(1);
+        self.counts[entry.found.tier] = self.counts[entry.found.tier].saturating_sub(1);
         if entry.listed {
             self.listed.remove(&Place { died_at: entry.died_at, id });
         }
@@ -83,14 +91,14 @@ impl Index {
 
     /// The letter was replayed or purged: it goes now, ahead of its tombstone, unless it died again meanwhile.
     pub(super) fn remove_at(&mut self, id: JobId, spot: Spot) {
-        if self.letters.get(&id).is_some_and(|entry| entry.spot == spot) {
+        if self.letters.get(&id).is_some_and(|entry| entry.found.spot == spot) {
             self.remove(id);
         }
     }
 
-    /// Where the letter's record is, and its tier.
-    pub(super) fn find(&self, id: JobId) -> Option<(Tier, Spot)> {
-        self.letters.get(&id).map(|entry| (entry.tier, entry.spot))
+    /// The letter, if it is there.
+    pub(super) fn find(&self, id: JobId) -> Option<Found> {
+        self.letters.get(&id).map(|entry| entry.found)
     }
 
     /// Letters of a tier, those that are not listed included.
@@ -232,7 +240,7 @@ mod tests {
         index.insert(letter(1, Tier::P1, 10), spot(5));
         index.insert(letter(1, Tier::P1, 20), spot(9));
         index.remove_at(id(1), spot(5));
-        assert_eq!(index.find(id(1)), Some((Tier::P1, spot(9))), "it is another letter");
+        assert_eq!(index.find(id(1)).map(|found| found.spot), Some(spot(9)), "it is another letter");
         index.remove_at(id(1), spot(9));
         assert_eq!((index.find(id(1)), index.count(Tier::P1)), (None, 0));
         assert!(!index.remove(id(1)));
@@ -246,7 +254,8 @@ mod tests {
         }
         assert!(!index.insert(letter(5, Tier::P2, 5), spot(5)), "there is no room at all");
         assert_eq!(ids(&index, &all(9)).0, [id(1), id(2)]);
-        assert_eq!((index.count(Tier::P2), index.find(id(4))), (4, Some((Tier::P2, spot(4)))));
+        let last = Found { tier: Tier::P2, spot: spot(4), size: 7 };
+        assert_eq!((index.count(Tier::P2), index.find(id(4))), (4, Some(last)));
         assert!(!index.has_room_for_others());
         assert!(index.remove(id(3)), "one that is not listed");
         assert!(index.remove(id(1)));
@@ -280,7 +289,7 @@ mod tests {
                     None => prop_assert_eq!(index.remove(id(number)), model.remove(&id(number)).is_some()),
                 }
                 for number in 0..8 {
-                    let known = index.find(id(number)).map(|(tier, spot)| (tier, spot.offset));
+                    let known = index.find(id(number)).map(|found| (found.tier, found.spot.offset));
                     prop_assert_eq!(known, model.get(&id(number)).copied());
                 }
                 for tier in Tier::ALL {

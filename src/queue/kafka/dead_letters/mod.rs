@@ -24,7 +24,7 @@ use crate::domain::job::JobId;
 use crate::domain::tier::{Tier, TierMap};
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::QueueError;
-use crate::queue::kafka::dead_letters::index::Spot;
+use crate::queue::kafka::dead_letters::index::{Found, Spot};
 use crate::queue::kafka::dead_letters::reader::Letters;
 use crate::queue::kafka::dead_letters::sender::{Sender, delivered};
 use crate::queue::kafka::dead_letters::view::{Standing, View};
@@ -82,8 +82,8 @@ impl DeadLetters {
     /// What is wrong with Kafka, or with the letter.
     pub async fn show(&self, id: JobId) -> Result<Option<DeadLetter>, QueueError> {
         self.read_once().await?;
-        let Some((_, spot)) = self.view.index().find(id) else { return Ok(None) };
-        let (mut letters, _) = self.read(vec![spot]).await?;
+        let Some(Found { spot, .. }) = self.view.index().find(id) else { return Ok(None) };
+        let mut letters = self.read(vec![spot]).await?;
         let damaged =
             |error| QueueError::Unavailable { detail: format!("the dead letter cannot be read: {error}") };
         letters.remove(&spot).transpose().map_err(damaged)
@@ -166,11 +166,10 @@ impl DeadLetters {
         Err(QueueError::Unavailable { detail })
     }
 
-    /// The letters at the first of these spots, and how many were looked at.
-    async fn read(&self, spots: Vec<Spot>) -> Result<(Letters, usize), QueueError> {
+    async fn read(&self, spots: Vec<Spot>) -> Result<Letters, QueueError> {
         let (settings, topic, clock) =
             (self.settings.clone(), Arc::clone(&self.topics.dead_letters), self.clock);
-        let read = spawn_blocking(move || reader::read(&settings, &topic, &spots, clock));
+        let read = spawn_blocking(move || reader::read(&settings, &topic, spots, clock));
         read.await.unwrap_or(Err(QueueError::Closed))
     }
 
@@ -180,23 +179,14 @@ impl DeadLetters {
         seen: &mut HashSet<JobId>,
         acted: &mut Acted<ReplayResult>,
     ) -> Result<(), QueueError> {
-        let ids = ids.get(..AT_ONCE).unwrap_or(ids);
-        let found: Vec<Option<Spot>> = {
-            let index = self.view.index();
-            ids.iter().map(|id| index.find(*id).map(|(_, spot)| spot)).collect()
-        };
-        let spots: Vec<Spot> = found.iter().flatten().copied().collect();
-        let (mut letters, mut looked_at) = self.read(spots).await?;
         let topic = &self.topics.dead_letters;
-        let mut sent = Vec::with_capacity(ids.len());
-        for (id, spot) in ids.iter().zip(found) {
-            if spot.is_some() {
-                if looked_at == 0 {
-                    break;
-                }
-                looked_at -= 1;
-            }
+        let found = self.find_some(ids);
+        let spots = found.iter().flatten().map(|found| found.spot).collect();
+        let mut letters = self.read(spots).await?;
+        let mut sent = Vec::with_capacity(found.len());
+        for (id, found) in ids.iter().zip(found) {
             // What is no letter, or cannot be read, or was asked for before, cannot be replayed.
+            let spot = found.map(|found| found.spot);
             let letter = spot.and_then(|spot| letters.remove(&spot)?.ok()).filter(|_| seen.insert(*id));
             let delivery = letter.map(|letter| self.send_again(letter)).transpose();
             sent.push(
@@ -222,6 +212,21 @@ impl DeadLetters {
         .await
     }
 
+    /// The first of these, as many as fit into memory at once, but one at least.
+    fn find_some(&self, ids: &[JobId]) -> Vec<Option<Found>> {
+        let index = self.view.index();
+        let (mut some, mut bytes) = (Vec::new(), 0_u64);
+        for id in ids.iter().take(AT_ONCE) {
+            let found = index.find(*id);
+            bytes = bytes.saturating_add(found.map_or(0, |found| found.size));
+            if !some.is_empty() && bytes > BYTES_AT_ONCE {
+                break;
+            }
+            some.push(found);
+        }
+        some
+    }
+
     /// Hands the job over for its queue.
     fn send_again(&self, letter: DeadLetter) -> Result<(Tier, sender::Delivery), QueueError> {
         let DeadLetter { job, death } = letter;
@@ -242,7 +247,7 @@ impl DeadLetters {
         for id in ids {
             let found = self.view.index().find(*id).filter(|_| seen.insert(*id));
             sent.push(match found {
-                Some((tier, spot)) => {
+                Some(Found { tier, spot, .. }) => {
                     self.sender.tombstone(topic, *id).map(|sent| Some((*id, tier, spot, sent)))
                 }
                 None => Ok(None),
@@ -303,3 +308,6 @@ impl Drop for DeadLetters {
 
 /// Dead letters acted on at once.
 const AT_ONCE: usize = 200;
+
+/// Bytes of them held at once, about.
+const BYTES_AT_ONCE: u64 = 4 << 20;

@@ -19,32 +19,28 @@ use crate::queue::kafka::settings::KafkaSettings;
 /// What was read, by where it is. A spot that is missing has no letter any more: a later record of its id took its place.
 pub(super) type Letters = HashMap<Spot, Result<DeadLetter, Unreadable>>;
 
-/// Reads the letters at these spots, or the first of them, as many as fit into memory at once, but one at least. How many
-/// spots were looked at is told beside. Blocks, for `kafka.timeout` at most.
+/// Reads the letters at these spots. Blocks, for a few times `kafka.timeout` at most.
 ///
 /// # Errors
 /// Kafka does not answer in time.
 pub(super) fn read(
     settings: &KafkaSettings,
     topic: &str,
-    spots: &[Spot],
+    mut spots: Vec<Spot>,
     clock: Clock,
-) -> Result<(Letters, usize), QueueError> {
+) -> Result<Letters, QueueError> {
     let failed = |error: KafkaError| QueueError::Unavailable { detail: client::said(settings, &error) };
     let consumer: BaseConsumer = configured(settings).create().map_err(failed)?;
     let mut reading = Reading { consumer, topic, at: None, clock, patience: settings.timeout };
     let mut letters = Letters::new();
-    let mut bytes = 0;
-    for (looked_at, spot) in spots.iter().enumerate() {
-        if looked_at > 0 && bytes > BYTES_AT_ONCE {
-            return Ok((letters, looked_at));
-        }
-        if let Some((letter, size)) = reading.letter(*spot)? {
-            bytes += size;
-            letters.insert(*spot, letter);
+    // From the first to the last in each partition.
+    spots.sort_unstable();
+    for spot in spots {
+        if let Some(letter) = reading.letter(spot)? {
+            letters.insert(spot, letter);
         }
     }
-    Ok((letters, spots.len()))
+    Ok(letters)
 }
 
 /// A consumer that goes from spot to spot.
@@ -58,8 +54,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The letter at a spot, with its size.
-    fn letter(&mut self, spot: Spot) -> Result<Option<(Result<DeadLetter, Unreadable>, usize)>, QueueError> {
+    /// The letter at a spot, if it is still there.
+    fn letter(&mut self, spot: Spot) -> Result<Option<Result<DeadLetter, Unreadable>>, QueueError> {
         self.go_to(spot)?;
         let started = self.clock.now();
         while self.clock.now().since(started) < self.patience {
@@ -99,12 +95,11 @@ impl Reading<'_> {
     }
 }
 
-fn letter(message: &BorrowedMessage<'_>) -> (Result<DeadLetter, Unreadable>, usize) {
-    let letter = read_dead(message).and_then(|letter| {
+fn letter(message: &BorrowedMessage<'_>) -> Result<DeadLetter, Unreadable> {
+    read_dead(message).and_then(|letter| {
         let its_own = dead_id(message) == Some(letter.job.id);
         if its_own { Ok(letter) } else { Err(Unreadable::Wrong { name: "id", wanted: "the record's key" }) }
-    });
-    (letter, message.payload().map_or(0, <[u8]>::len))
+    })
 }
 
 fn configured(settings: &KafkaSettings) -> rdkafka::ClientConfig {
@@ -113,6 +108,8 @@ fn configured(settings: &KafkaSettings) -> rdkafka::ClientConfig {
     config
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
+        // The broker would hold the next question until this one is answered.
+        .set("fetch.wait.max.ms", "10")
         .set("queued.max.messages.kbytes", "1024");
     config
 }
@@ -122,6 +119,3 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// Records between two spots that are rather read than jumped over.
 const NEAR: i64 = 100;
-
-/// Bytes of payloads held at once, about.
-const BYTES_AT_ONCE: usize = 4 << 20;

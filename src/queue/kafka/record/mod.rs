@@ -205,7 +205,9 @@ mod tests {
         let (job, tries) = read(&of(&[id, tier, ("colour", Some("red"))])).unwrap();
         assert_eq!((job.accepted_at, &*job.tenant), (Timestamp::from_millis(7), "anonymous"));
         assert_eq!((job.payload.len(), tries), (0, Tries::of_first_life(1)));
-        assert_eq!(read_dead(&of(&[id, tier])), Err(Unreadable::Missing("reason")));
+        let letter = read_dead(&of(&[id, tier])).unwrap();
+        assert_eq!((letter.death.died_at, letter.death.attempts), (Timestamp::from_millis(7), 1));
+        assert_eq!(letter.death.reason, "no reason was given");
         let nothing = OwnedMessage::new(None, None, "t".to_owned(), RecordTime::NotAvailable, 0, 0, None);
         assert_eq!(read(&nothing), Err(Unreadable::Missing("id")));
     }

@@ -68,7 +68,7 @@ pub fn read_dead(message: &impl Message) -> Result<DeadLetter, Unreadable> {
     };
     let death = Death {
         attempts,
-        reason: headers.text(name::REASON)?.ok_or(Unreadable::Missing(name::REASON))?.to_owned(),
+        reason: headers.text(name::REASON)?.unwrap_or(NO_REASON).to_owned(),
         first_failed_at: headers.time(name::FIRST_FAILED_AT)?.unwrap_or(died_at),
         died_at,
     };
@@ -171,3 +171,6 @@ impl<'a> Fields<'a> {
 
 /// Whose a job is that does not say.
 const NOBODY: &str = "anonymous";
+
+/// Of a letter that does not say why.
+const NO_REASON: &str = "no reason was given";
