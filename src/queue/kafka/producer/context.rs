@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext, ThreadedProducer};
 use serde::Deserialize;
@@ -80,26 +80,12 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         debug!(tier = %self.core.tier, %error, "librdkafka: {reason}");
-        if fate::code(&error) == Some(RDKafkaErrorCode::Fatal) {
-            self.core.fail(self.number);
-        }
         self.core.suspect();
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(throttle) = throttle(statistics) {
             self.core.throttle.store(throttle, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Core {
-    /// The producer of this number has failed for good.
-    fn fail(&self, number: u64) {
-        let mut state = self.lock();
-        if state.number == number {
-            state.failed = true;
-            self.bell.notify_all();
         }
     }
 }

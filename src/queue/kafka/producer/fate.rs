@@ -34,6 +34,16 @@ pub(super) fn of_sending(error: &KafkaError) -> StoreError {
     code.and_then(refusal).unwrap_or_else(|| unavailable(code.map_or("Kafka refused a record", said)))
 }
 
+/// What people are told when a producer failed for good: it is made anew, which helps unless somebody must act.
+pub(super) const fn of_failure(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            said(code)
+        }
+        _ => REPLACED,
+    }
+}
+
 /// What an error of the client or of a probe means, for people.
 pub(super) fn detail(error: &KafkaError) -> &'static str {
     code(error).map_or("Kafka cannot be asked", said)

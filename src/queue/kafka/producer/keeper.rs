@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::producer::Producer;
+use rdkafka::producer::{Producer, ThreadedProducer};
 use tracing::warn;
 
 use crate::domain::time::Moment;
 use crate::queue::error::StoreError;
+use crate::queue::kafka::producer::context::Reports;
 use crate::queue::kafka::producer::fate::{self, Fate};
 use crate::queue::kafka::producer::presence::{Gate, Presence};
 use crate::queue::kafka::producer::probe::{Missed, probe};
@@ -67,7 +68,7 @@ impl Keeper {
         }
         match &state.gate {
             Gate::Away(away) if now < away.next_try => Duty::Wait(until(away.next_try)),
-            _ if state.failed || state.producer.is_none() => Duty::Rebuild,
+            _ if !state.producer.as_ref().is_some_and(is_sound) => Duty::Rebuild,
             Gate::Starting | Gate::Held | Gate::Away(_) => Duty::Probe,
             Gate::Open if self.is_late(&state.window, now) => Duty::Late,
             Gate::Open if now < self.next_look => Duty::Wait(until(self.next_look).min(STEP)),
@@ -139,10 +140,12 @@ impl Keeper {
 
     /// Makes a producer in the place of one that failed for good, or could not be made.
     fn rebuild(&self) {
-        self.core.declare(fate::REPLACED);
-        let failed = self.core.lock().producer.take();
+        let failed = self.core.lock().producer.clone();
+        let why = failed.as_ref().and_then(|failed| failed.client().fatal_error());
+        self.core.declare(why.as_ref().map_or(fate::REPLACED, |(code, _)| fate::of_failure(*code)));
+        self.core.lock().producer = None;
         if let Some(failed) = failed {
-            let why = failed.client().fatal_error().map(|(_, why)| why).unwrap_or_default();
+            let why = why.map(|(_, why)| why).unwrap_or_default();
             warn!(tier = %self.core.tier, why, "the Kafka producer failed for good and is made anew");
             self.core.rebuilt.fetch_add(1, Ordering::Relaxed);
             // Reports what it still knows.
@@ -203,11 +206,14 @@ impl Core {
     fn write_off(&self) {
         let mut state = self.lock();
         state.number += 1;
-        state.failed = false;
         let tickets = state.window.empty();
         drop(state);
         self.tell(tickets.into_iter().filter_map(|ticket| ticket.place.settle(1, Fate::Unknown)));
     }
+}
+
+fn is_sound(producer: &Arc<ThreadedProducer<Reports>>) -> bool {
+    producer.client().fatal_error().is_none()
 }
 
 /// What people are told while Kafka answers, but does not say that it stored.

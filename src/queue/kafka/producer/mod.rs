@@ -14,6 +14,8 @@ mod line;
 mod place;
 mod presence;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,8 +72,6 @@ struct State {
     trouble: Option<Moment>,
     /// The pause before the last probe of an outage.
     pause: Duration,
-    /// The producer has failed for good.
-    failed: bool,
     stopping: Option<Stop>,
 }
 
@@ -206,7 +206,7 @@ impl Core {
     /// Hands records over as long as the window has room; groups that are settled by it.
     fn refill(&self, state: &mut State) -> Vec<Settled> {
         let mut settled = Vec::new();
-        if !matches!(state.gate, Gate::Open) || state.failed {
+        if !matches!(state.gate, Gate::Open) {
             return settled;
         }
         let now = self.shared.clock.now();
@@ -223,7 +223,7 @@ impl Core {
                     let _ = state.window.leave(number);
                     state.line.put_back(weighed);
                     if code == RDKafkaErrorCode::Fatal {
-                        state.failed = true;
+                        state.gate = Gate::Held;
                         self.bell.notify_all();
                     }
                     break;
@@ -278,7 +278,6 @@ impl Default for State {
             frontier: Frontier::default(),
             trouble: None,
             pause: Duration::ZERO,
-            failed: false,
             stopping: None,
         }
     }

@@ -110,7 +110,7 @@ impl Window {
 }
 
 /// Records under way at most.
-const MAX_RECORDS: usize = 4096;
+const MAX_RECORDS: usize = 2048;
 /// Bytes of them: a sixteenth of what one of librdkafka's queues takes.
 const MAX_BYTES: usize = 16 << 20;
 /// As long as Kafka has stored none since it was away.
