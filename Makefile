@@ -24,7 +24,7 @@ test: test-clients test-kafka ## everything that must hold: format, unit tests, 
 	cargo test --locked --doc --quiet
 	cargo test --locked --no-fail-fast --lib --bins --tests
 
-test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, redis-py, schemathesis, GitHub's example payloads
+test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, redis-py, confluent-kafka, schemathesis, GitHub's example payloads
 
 test-kafka: $(TOOLS)/kafka/.installed ## the Kafka that tests and measurements start brokers of: its jars, in .tools/kafka
 
@@ -45,12 +45,13 @@ openapi: ## write docs/openapi.json anew from the code; otherwise a test compare
 	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
 	@git diff --stat -- docs/openapi.json
 
-bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer (ROUNDS=5 SECONDS_EACH=3)
+bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
 	@scripts/need $(BUILD) wrk curl redis-server redis-cli redis-benchmark java
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
 	load-tests/bench/redis.sh
 	load-tests/bench/kafka.sh
+	load-tests/bench/cost.sh
 
 league: ## every law in every scenario: docs/control/league.md and the pictures of docs/CONTROL.md
 	@scripts/need $(BUILD)
@@ -78,7 +79,7 @@ $(TOOLS)/kafka/.installed: scripts/kafka
 
 # What the tests use of others, each pinned here; never part of the repository.
 NODE_CLIENTS := cloudevents@10.0.0 @octokit/webhooks-examples@7.6.1
-PYTHON_CLIENTS := cloudevents==2.2.0 redis==8.1.0 schemathesis==4.32.5
+PYTHON_CLIENTS := cloudevents==2.2.0 confluent-kafka==2.16.1 redis==8.1.0 schemathesis==4.32.5
 
 $(TOOLS)/clients/node_modules/.installed: Makefile
 	@scripts/need node npm

@@ -41,7 +41,7 @@ async fn a_wire_cut_anywhere_loses_nothing_and_stores_nothing_twice() {
     let taken = without_probes(place.drain_all(&kafka).await);
     let fates = book.fates();
     println!("{} cuts, {fates:?}, slowest answer {:?}", wire.cuts(), book.slowest());
-    book.check(&taken);
+    book.check_but_open_ones(taken);
     assert!(wire.cuts() >= 5, "only {} cuts", wire.cuts());
     assert!(book.slowest() < BOUND, "a client waited {:?}", book.slowest());
     assert!(fates.stored > 300, "{fates:?} proves nothing");

@@ -36,7 +36,7 @@ async fn no_receipt_is_lost_when_the_broker_is_killed_again_and_again() {
         let taken = without_probes(place.drain_all(&kafka).await);
         let fates = book.fates();
         println!("round {round}: {fates:?}, {} taken, back after {recovered:?}", taken.len());
-        book.check(&taken);
+        book.check_but_open_ones(taken);
         assert!(book.slowest() < BOUND, "a client waited {:?}", book.slowest());
         assert!(fates.not_stored + fates.unknown > 0, "nobody noticed: {fates:?}");
         receipts += fates.stored;

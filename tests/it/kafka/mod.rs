@@ -28,14 +28,12 @@ use crate::support::redis_worker::Taken;
 #[derive(Clone, Debug)]
 struct Place {
     name: String,
-    /// How many partitions a topic has.
-    partitions: i32,
 }
 
 impl Place {
     /// Topics on this broker.
     async fn on(kafka: &Kafka, partitions: i32, config: &[(&str, &str)]) -> Place {
-        let place = Place { name: unique("place"), partitions };
+        let place = Place { name: unique("place") };
         for topic in place.topics() {
             kafka.create(&topic, partitions, config).await;
         }

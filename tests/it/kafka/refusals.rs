@@ -18,7 +18,7 @@ async fn refuses_to_start(setup: &Setup, words: &[&str]) -> String {
 #[tokio::test]
 async fn topics_that_are_missing_are_named_with_the_command_that_makes_them() {
     let kafka = Kafka::start(&[]).await;
-    let place = Place { name: unique("place"), partitions: 3 };
+    let place = Place { name: unique("place") };
     let setup = place.before(&kafka, Policy::calm());
     let topics = place.topics();
     let said = refuses_to_start(&setup, &[&topics[0], &topics[1], &topics[2], "tidegate kafka init"]).await;
@@ -52,7 +52,7 @@ async fn a_topic_whose_messages_are_smaller_than_jobs_may_be_is_refused() {
 
 #[tokio::test]
 async fn a_broker_that_is_not_there_is_said_unless_a_tier_spools() {
-    let place = Place { name: unique("place"), partitions: 1 };
+    let place = Place { name: unique("place") };
     let nowhere = format!("127.0.0.1:{}", free_port());
     refuses_to_start(&place.at(&nowhere, Policy::calm()), &["kafka", &nowhere]).await;
     let setup = place.at(&nowhere, Policy::calm().tier("p1", "spool", "true"));

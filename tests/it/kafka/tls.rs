@@ -32,6 +32,7 @@ async fn kafka_is_spoken_to_over_tls_with_a_user_if_its_certificate_is_of_a_know
     let setup = |authority: &str, password: &str| -> Setup {
         place
             .at(&format!("localhost:{port}"), Policy::calm())
+            .set("kafka.timeout", "4s")
             .set("kafka.properties.security.protocol", "SASL_SSL")
             .set("kafka.properties.sasl.mechanism", "SCRAM-SHA-512")
             .set("kafka.properties.sasl.username", "gateway")

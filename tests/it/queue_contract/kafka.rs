@@ -148,7 +148,14 @@ impl Backend for KafkaBackend {
             settings.keys_path = self.folder.path().join(unique("keys"));
         }
         let queue = KafkaQueue::open(&settings, &self.queues, Clock::start()).unwrap();
-        queue.reached().await.unwrap();
+        // A broker that was just started on a busy machine may need longer than one question may take.
+        let mut reached = queue.reached().await;
+        for _ in 0..5 {
+            if reached.is_err() {
+                reached = queue.reached().await;
+            }
+        }
+        reached.unwrap();
         Opened {
             queue: Arc::new(queue),
             client: self.client.clone(),

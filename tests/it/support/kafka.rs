@@ -131,18 +131,6 @@ impl Kafka {
         }
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub fn controller(&self) -> u16 {
-        self.controller
-    }
-
-    pub fn cluster(&self) -> &str {
-        &self.cluster
-    }
-
     /// How the gateway and other clients are told of it.
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -354,10 +342,10 @@ impl Drop for Kafka {
         }
         if std::thread::panicking() {
             let log = self.log();
-            let telling = |line: &&str| !line.starts_with('\t') && !line.contains("AbstractConfig");
+            let telling = |line: &&str| ["WARN", "ERROR", "FATAL"].iter().any(|word| line.contains(word));
             let lines: Vec<&str> = log.lines().filter(telling).collect();
             eprintln!(
-                "--- the end of Kafka's log\n{}\n---",
+                "--- the last warnings in Kafka's log\n{}\n---",
                 lines[lines.len().saturating_sub(15)..].join("\n")
             );
         }

@@ -16,7 +16,7 @@ use super::poll::until;
 #[derive(Clone, Debug)]
 pub struct Worker {
     config: ClientConfig,
-    topics: Vec<String>,
+    topic: String,
     rate: Option<f64>,
     commits_every: Duration,
 }
@@ -51,17 +51,11 @@ impl Worker {
             .set("auto.offset.reset", "earliest")
             .set("session.timeout.ms", "6000")
             .set("fetch.wait.max.ms", "20");
-        Worker { config, topics: vec![topic.into()], rate: None, commits_every: Duration::from_secs(1) }
+        Worker { config, topic: topic.into(), rate: None, commits_every: Duration::from_secs(1) }
     }
 
     pub fn group(mut self, group: &str) -> Worker {
         self.config.set("group.id", group);
-        self
-    }
-
-    /// Reads this topic too.
-    pub fn and(mut self, topic: &str) -> Worker {
-        self.topics.push(topic.into());
         self
     }
 
@@ -85,8 +79,7 @@ impl Worker {
 
     fn work(self, book: &Book) {
         let consumer: BaseConsumer = self.config.create().expect("a consumer");
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).expect("it can subscribe");
+        consumer.subscribe(&[&self.topic]).expect("it can subscribe");
         // A worker with a rate begins to work when it has its first job.
         let mut began = None;
         let mut committed = Instant::now();
