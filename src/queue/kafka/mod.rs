@@ -26,6 +26,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::domain::backlog::Reading;
@@ -147,12 +148,17 @@ impl KafkaQueue {
         for (_, lane) in self.passage.lanes.iter() {
             lane.reached().await?;
         }
-        for (tier, reading) in self.backlog().await.iter() {
-            if let Err(error) = reading {
+        let end = self.shared.clock.now().plus(self.shared.settings.timeout);
+        loop {
+            let readings = self.backlog().await;
+            let failed = readings.iter().find_map(|(tier, reading)| Some((tier, reading.as_ref().err()?)));
+            let Some((tier, error)) = failed else { return Ok(()) };
+            if self.shared.clock.now() >= end {
                 return Err(format!("the backlog of {tier} cannot be read: {error}").into());
             }
+            // A new cluster makes its topic of commits at the first question.
+            sleep(ASK_AGAIN).await;
         }
-        Ok(())
     }
 
     /// Notes what became of letters; what was done before an error ended it is done all the same.
@@ -291,3 +297,6 @@ fn open_ledger(settings: &KafkaSettings, topics: &Topics, clock: Clock) -> Resul
 
 /// Dead letters are read a moment after they were written; a reading waits no longer for them.
 const CATCHING_UP: Duration = Duration::from_millis(100);
+
+/// At the start a backlog that cannot be read is asked for again after this long.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
