@@ -1,5 +1,7 @@
 //! `GET /v1/status`: everything of this moment, as JSON.
 
+mod topic;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +14,12 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
-use crate::queue::topic::{HotPartition, Retention, TopicState};
 use crate::queue::{Durability, GroupBacklog, JobQueue};
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
 use crate::runtime::share::Share;
 use crate::server::admin::Admin;
+use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
 use crate::server::openapi::words;
@@ -173,43 +175,6 @@ struct GroupStatus {
     members: Option<u32>,
 }
 
-/// The tier's topic, as of the last reading.
-#[derive(Serialize, JsonSchema)]
-struct Topic {
-    partitions: u32,
-    /// The partition before which most jobs wait; null where none waits.
-    hottest: Option<Hottest>,
-    /// Whether the depth is an estimate: the topic is compacted, or transactions write to it.
-    estimated: bool,
-    /// How long the brokers held back the gateway's requests of late.
-    throttle_seconds: f64,
-}
-
-/// The partition before which most jobs wait.
-#[derive(Serialize, JsonSchema)]
-struct Hottest {
-    partition: u32,
-    lag: u64,
-    /// Its part of all that wait in the topic.
-    share: f64,
-}
-
-/// How far the oldest unread job is from being deleted.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Retention")]
-struct RetentionStatus {
-    /// How long the topic keeps a job; null where it keeps it for ever or that is not known.
-    limit_seconds: Option<f64>,
-    /// Until the oldest unread job is deleted; null where nothing is deleted or nothing waits.
-    headroom_seconds: Option<f64>,
-    /// How the headroom changes, in seconds per second; null where that is not known yet.
-    trend: Option<f64>,
-    /// Until the headroom is used up at this pace; null while it does not shrink.
-    deleted_in_seconds: Option<f64>,
-    /// Jobs that were deleted before every group had read them, since the start.
-    lost_unread: u64,
-}
-
 /// The parts of the rate, in jobs per second.
 #[derive(Serialize, JsonSchema)]
 struct Terms {
@@ -282,28 +247,6 @@ impl GroupStatus {
             state,
             still_seconds,
             members,
-        }
-    }
-}
-
-impl Topic {
-    fn of(state: TopicState) -> Topic {
-        let hottest =
-            state.hottest.map(|HotPartition { partition, lag, share }| Hottest { partition, lag, share });
-        let throttle_seconds = state.throttle.as_secs_f64();
-        Topic { partitions: state.partitions, hottest, estimated: state.estimated, throttle_seconds }
-    }
-}
-
-impl RetentionStatus {
-    fn of(retention: Retention) -> RetentionStatus {
-        let seconds = |time: Option<Duration>| time.as_ref().map(Duration::as_secs_f64);
-        RetentionStatus {
-            limit_seconds: seconds(retention.limit),
-            headroom_seconds: seconds(retention.headroom),
-            trend: retention.trend,
-            deleted_in_seconds: seconds(retention.deleted_in),
-            lost_unread: retention.lost_unread,
         }
     }
 }

@@ -23,6 +23,7 @@ async fn records_deleted_unread_count_exactly_and_once() {
     assert_eq!((sight.lost, sight.backlog.waiting), (20, 70 + 50), "of partition 1 only read ones");
     assert_eq!(bench.sight().await.lost, 20, "once");
     bench.kafka.delete_records(topic, 0, 60).await;
+    assert_eq!(bench.sight().await.lost, 20 + 30);
     commit(bench.kafka, "workers", topic, &[60, 100]).await;
     bench.kafka.delete_records(topic, 0, 100).await;
     bench.kafka.delete_records(topic, 1, 100).await;

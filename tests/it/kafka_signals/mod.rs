@@ -5,6 +5,7 @@ mod backlog;
 mod groups;
 mod losses;
 mod outage;
+mod retention;
 mod topics;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@
 
 mod aside;
 mod ask;
+mod fault;
 mod group_watch;
 mod line;
 mod observer;

@@ -9,7 +9,6 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::warn;
 
 use crate::clock::Clock;
 use crate::domain::backlog::Backlog;
@@ -22,6 +21,7 @@ use crate::queue::kafka::settings::KafkaSettings;
 use crate::queue::kafka::shared::Shared;
 use crate::queue::kafka::signals::aside::{Aside, Board};
 use crate::queue::kafka::signals::ask::{self, Answer, At, Place, Topic};
+use crate::queue::kafka::signals::fault;
 use crate::queue::kafka::signals::line::{Line, Look, Part};
 use crate::queue::kafka::signals::partition::Reset;
 use crate::queue::kafka::signals::past::{self, Sought};
@@ -183,7 +183,7 @@ impl Eyes {
                 TierMap::from_fn(|tier| self.sight(tier, &places, &answers, dead_end.clone(), deadline))
             }
             Err(error) => {
-                let detail = said(&error);
+                let detail = fault::said(&error);
                 TierMap::from_fn(|_| Err(QueueError::Unavailable { detail: detail.clone() }))
             }
         }
@@ -258,7 +258,7 @@ impl Eyes {
     ) -> KafkaResult<Vec<Answer<Option<i64>>>> {
         loop {
             match ask::committed(client, places, self.left(deadline)?) {
-                Err(error) if is_of_coordinator(&error) => drop(client.poll(COORDINATOR_PAUSE)),
+                Err(error) if fault::is_of_coordinator(&error) => drop(client.poll(COORDINATOR_PAUSE)),
                 answered => return answered,
             }
         }
@@ -281,7 +281,7 @@ impl Eyes {
         ask: impl Fn(&[Place]) -> KafkaResult<Vec<Answer<T>>>,
     ) -> KafkaResult<Vec<Answer<T>>> {
         let error = match ask(&places.all) {
-            Err(error) if is_of_one(&error) => error,
+            Err(error) if fault::is_of_one(&error) => error,
             answered => return answered,
         };
         let mut answers = Vec::with_capacity(places.all.len());
@@ -372,7 +372,7 @@ impl Eyes {
         for (is_retry, range) in [(false, jobs), (true, retry)] {
             for (number, index) in range.enumerate() {
                 let offsets = answers.offsets(index).map_err(|code| {
-                    if is_unknown(code)
+                    if fault::is_unknown(code)
                         && let Some(part) = self.lines[tier].parts(is_retry).get_mut(number)
                     {
                         part.partition.note_vanished();
@@ -421,57 +421,6 @@ impl Eyes {
             return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
         }
         Ok(left)
-    }
-}
-
-/// Whether the group has no coordinator at this moment.
-const fn is_of_coordinator(error: &KafkaError) -> bool {
-    matches!(
-        error,
-        KafkaError::MetadataFetch(
-            RDKafkaErrorCode::NotCoordinator
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
-        )
-    )
-}
-
-/// Whether a question failed for the sake of some partition, not of the connection or of the time.
-fn is_of_one(error: &KafkaError) -> bool {
-    !matches!(
-        error.rdkafka_error_code(),
-        None | Some(
-            RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::NotCoordinator
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::Authentication
-        )
-    )
-}
-
-const fn is_unknown(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-    )
-}
-
-/// What is wrong, for the client and the log.
-fn said(error: &KafkaError) -> String {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::OperationTimedOut) => "Kafka does not answer in time".to_owned(),
-        Some(code) => format!("Kafka cannot be asked: {code}"),
-        None => {
-            warn!(%error, "Kafka cannot be asked");
-            "Kafka cannot be asked".to_owned()
-        }
     }
 }
 

@@ -130,7 +130,9 @@ impl Last {
         let passed_to = position.min(low);
         let step = position - self.position;
         let passed = between(from, passed_to);
-        let leapt = passed > 0 && self.steps.longest.is_none_or(|longest| step > USUAL * longest);
+        // Up to the oldest record and no further: that is what an operator deletes whom the commit told what was read.
+        let beyond = passed > 0 && position > low;
+        let leapt = beyond && self.steps.longest.is_none_or(|longest| step > USUAL * longest);
         if step > 0 && !leapt {
             self.steps.note(step);
         }
@@ -305,6 +307,14 @@ mod tests {
             (1_185, 770),
             "deleted and leapt over within one look"
         );
+    }
+
+    #[test]
+    fn what_is_deleted_as_soon_as_it_is_read_was_read() {
+        let mut partition = Partition::default();
+        see_live(&mut partition, 0, 50);
+        assert_eq!(see_live(&mut partition, 1_000, 1_000), (2_000, 0));
+        assert_eq!(see_live(&mut partition, 1_500, 1_500), (1_500, 0));
     }
 
     #[test]
