@@ -8,6 +8,8 @@ use crate::domain::totals::Totals;
 pub(super) struct Counts {
     /// A reading was taken.
     seen: bool,
+    /// Dead letters were counted.
+    dead_known: bool,
     totals: Totals,
     replayed: u64,
     died: u64,
@@ -65,7 +67,7 @@ impl Counts {
     /// Notes a reading: what stood in the queue and among the dead letters after all that was noted so far.
     pub(super) fn read(&mut self, backlog: &Backlog, dead: u64) -> Flows {
         let stored = self.totals.stored;
-        self.read_as_of(backlog, Gone { dead, lost: 0 }, stored)
+        self.read_as_of(backlog, Gone { dead: Some(dead), lost: 0 }, stored)
     }
 
     /// Notes a reading of an instant at which the backend had taken in so many jobs of ours: fewer than are confirmed by
@@ -73,16 +75,19 @@ impl Counts {
     /// much came from other producers, and counts as found.
     pub(super) fn read_as_of(&mut self, backlog: &Backlog, gone: Gone, stored: u64) -> Flows {
         let totals = &mut self.totals;
-        if !std::mem::replace(&mut self.seen, true) {
-            totals.dead_at_start = gone.dead;
+        self.seen = true;
+        let dead = gone.dead.unwrap_or(totals.dead);
+        // What was there before us died of nothing that we saw, however late it is told.
+        if gone.dead.is_some() && !std::mem::replace(&mut self.dead_known, true) {
+            totals.dead_at_start = dead;
         }
         totals.waiting = backlog.waiting.saturating_add(totals.stored).saturating_sub(stored);
-        (totals.leased, totals.dead, totals.lost) = (backlog.leased, gone.dead, gone.lost);
+        (totals.leased, totals.dead, totals.lost) = (backlog.leased, dead, gone.lost);
         let came = totals.recovered + totals.stored + totals.dead_at_start;
-        let is = totals.waiting + totals.leased + gone.dead + totals.purged + totals.done + gone.lost;
+        let is = totals.waiting + totals.leased + dead + totals.purged + totals.done + gone.lost;
         totals.done += came.saturating_sub(is);
         totals.recovered += is.saturating_sub(came);
-        let died = (gone.dead + totals.purged + self.replayed).saturating_sub(totals.dead_at_start);
+        let died = (dead + totals.purged + self.replayed).saturating_sub(totals.dead_at_start);
         self.died = self.died.max(died);
         Flows { stored, replayed: self.replayed, expired: 0, dead: self.died, lost: gone.lost }
     }
@@ -91,8 +96,8 @@ impl Counts {
 /// Jobs that are in the queue no more and that no worker has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gone {
-    /// Dead letters now.
-    pub dead: u64,
+    /// Dead letters now, where that is known yet.
+    pub dead: Option<u64>,
     /// Deleted by the backend's retention before a worker had them, since the start.
     pub lost: u64,
 }
@@ -122,6 +127,18 @@ mod tests {
         let flows = counts.read(&backlog(6, 4), 4);
         assert_eq!((flows.stored, flows.dead), (10, 1));
         assert_eq!(counts.totals().done, 6);
+        assert_balanced(&counts);
+    }
+
+    #[test]
+    fn letters_that_are_told_late_were_there_before() {
+        let mut counts = Counts::default();
+        let unknown = Gone { dead: None, lost: 0 };
+        assert_eq!(counts.read_as_of(&backlog(5, 0), unknown, 0).dead, 0);
+        assert_eq!(counts.read(&backlog(5, 0), 1000).dead, 0, "nobody died");
+        let totals = counts.totals();
+        assert_eq!((totals.dead_at_start, totals.recovered, totals.done), (1000, 5, 0));
+        assert_eq!(counts.read(&backlog(4, 0), 1001).dead, 1);
         assert_balanced(&counts);
     }
 

@@ -28,6 +28,12 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
         ("backend: §sqlite\n", &["backend", "embedded"]),
         ("auth: { anonymous: [submit, §drive] }\n", &["drive"]),
         ("telemetry: { classic_metric_names: §maybe }\n", &["classic_metric_names"]),
+        ("kafka: { brokers: §localhost }\n", &["kafka.brokers", "HOST:PORT"]),
+        ("kafka:\n  properties: { acks: §1 }\n", &["kafka.properties.acks", "must be all"]),
+        ("kafka:\n  properties: { §group.id: x }\n", &["kafka.properties.group.id", "use kafka.group"]),
+        ("kafka:\n  properties: { §sasl.pasword: x }\n", &["did you mean `sasl.password`?"]),
+        ("kafka:\n  §properties: { security.protocol: SASL_SSL }\n", &["sasl.mechanism", "SCRAM-SHA-512"]),
+        ("backend: kafka\nkafka: { timeout: §10s }\n", &["limits.request_timeout"]),
         ("limits: { max_job_bytes: 1MB\nlog: { format: text }\n", &["configuration.yaml:"]),
         ("limits:\n\t§max_job_bytes: 1MB\n", &[]),
         ("- a list\n", &["configuration.yaml", "neither"]),
@@ -42,7 +48,6 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
 #[tokio::test]
 async fn a_key_whose_part_is_not_built_yet_is_refused() {
     let not_yet: &[Case] = &[
-        ("backend: §kafka\n", NOT_YET),
         ("auth: { §keys_file: keys.yaml }\n", NOT_YET),
         ("limits: { §client_rate: { per_second: 5, burst: 5 } }\n", NOT_YET),
         ("telemetry: { §otlp_endpoint: \"http://127.0.0.1:4317\" }\n", NOT_YET),

@@ -127,9 +127,10 @@ impl DeadLetters {
         acted
     }
 
-    /// Letters of a tier, as far as the topic was read.
-    pub fn count(&self, tier: Tier) -> u64 {
-        self.view.index().count(tier)
+    /// Letters of a tier; nothing until the topic was read once, or is known to be missing.
+    pub fn count(&self, tier: Tier) -> Option<u64> {
+        let known = !matches!(*self.view.standing().borrow(), Standing::Unknown(_));
+        known.then(|| self.view.index().count(tier))
     }
 
     /// Waits until the topic was read up to these ends of its partitions, or this long. Whether it was.

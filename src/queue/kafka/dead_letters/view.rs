@@ -103,9 +103,18 @@ impl View {
     }
 
     fn run(&self, consumer: &BaseConsumer) {
+        let mut missed = 0;
         while !self.is_stopped() {
             match Reading::open(self, consumer) {
-                Ok(Some(mut reading)) => reading.run(),
+                Ok(Some(mut reading)) => {
+                    missed = 0;
+                    reading.run();
+                }
+                // A broker that has just started may not know its topics yet.
+                Ok(None) if missed < MISSES && matches!(*self.standing.borrow(), Standing::Read(_)) => {
+                    missed += 1;
+                    self.pause(consumer, TRY_AGAIN);
+                }
                 Ok(None) => {
                     *self.index() = Index::new();
                     self.standing.send_replace(Standing::Missing);
@@ -327,6 +336,9 @@ const STARTING: &str = "the dead letters are still being read";
 
 /// The topic is looked for, and at, this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A topic that was there is taken for deleted when it was missing this often in a row.
+const MISSES: u32 = 3;
 
 /// Tried again after a failure.
 const TRY_AGAIN: Duration = Duration::from_secs(1);

@@ -145,6 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_are_in_the_size() {
+        let long = || Some("é".repeat(5_000).into());
+        let job = Job {
+            tenant: "t".repeat(5_000).into(),
+            job_type: long(),
+            ordering_key: long(),
+            content_type: long(),
+            headers: vec![("ce-subject".into(), "é".repeat(5_000).into())],
+            payload: Bytes::from(vec![0; 5_000]),
+            ..Job::bare(JobId::from_bytes([7; 16]), Tier::P2)
+        };
+        assert!(on_the_wire(&write(&job, 1)) <= size(&job));
+    }
+
+    #[test]
     fn a_record_is_as_workers_know_it() {
         use rdkafka::message::Headers;
         let id: JobId = "018bcfe5-6800-7b2f-8c1d-000000000001".parse().unwrap();

@@ -152,7 +152,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The headers that came by HTTP, under their names there.
-    fn carried(&self) -> Result<Vec<(Box<str>, Box<str>)>, Unreadable> {
+    fn carried(&self) -> Result<Carried, Unreadable> {
         let [http, kafka] = name::EVENT;
         let mut carried = Vec::new();
         for (header, value) in &self.0 {
@@ -168,6 +168,9 @@ impl<'a> Fields<'a> {
         Ok(carried)
     }
 }
+
+/// Headers as a job carries them.
+type Carried = Vec<(Box<str>, Box<str>)>;
 
 /// Whose a job is that does not say.
 const NOBODY: &str = "anonymous";

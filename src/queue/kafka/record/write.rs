@@ -35,7 +35,7 @@ pub fn write_again(job: &Job, tries: Tries) -> Record {
     if let Some(first_failed_at) = tries.first_failed_at {
         headers.put_shown(name::FIRST_FAILED_AT, first_failed_at);
     }
-    Record { key: job.ordering_key.clone(), payload: job.payload.clone(), headers: headers.headers }
+    Record { key: job.ordering_key.clone(), payload: job.payload.clone(), headers: headers.done() }
 }
 
 /// The record of a dead letter: its key is its id, so that of each only the last is kept.
@@ -48,7 +48,7 @@ pub fn write_dead(letter: &DeadLetter) -> Record {
     headers.put_shown(name::DIED_AT, death.died_at);
     headers.put_optional(name::ORDERING_KEY, job.ordering_key.as_deref());
     let key = Some(job.id.to_string().into_boxed_str());
-    Record { key, payload: job.payload.clone(), headers: headers.headers }
+    Record { key, payload: job.payload.clone(), headers: headers.done() }
 }
 
 /// Bytes that the job's record takes on the wire, at most.
@@ -62,7 +62,8 @@ pub fn size(job: &Job) -> usize {
 
 /// Headers while they are written.
 struct Writer {
-    headers: OwnedHeaders,
+    /// Always there: taken and put back by each header that is added.
+    headers: Option<OwnedHeaders>,
     text: String,
 }
 
@@ -70,7 +71,7 @@ impl Writer {
     /// What every record of the job has.
     fn of(job: &Job, attempt: u32) -> Writer {
         let headers = OwnedHeaders::new_with_capacity(USUAL + job.headers.len());
-        let mut writer = Writer { headers, text: String::new() };
+        let mut writer = Writer { headers: Some(headers), text: String::with_capacity(LONGEST_SHOWN) };
         writer.put_shown(name::ID, job.id);
         writer.put(name::TIER, job.tier.as_str());
         writer.put_optional(name::TYPE, job.job_type.as_deref());
@@ -88,8 +89,11 @@ impl Writer {
     }
 
     fn put<V: ToBytes + ?Sized>(&mut self, key: &str, value: &V) {
-        let headers = std::mem::take(&mut self.headers);
-        self.headers = headers.insert(Header { key, value: Some(value) });
+        self.headers = self.headers.take().map(|headers| headers.insert(Header { key, value: Some(value) }));
+    }
+
+    fn done(self) -> OwnedHeaders {
+        self.headers.unwrap_or_default()
     }
 
     fn put_optional(&mut self, key: &str, value: Option<&str>) {
@@ -119,6 +123,9 @@ fn in_kafka(header: &str) -> Cow<'_, str> {
 
 /// Headers of a usual job.
 const USUAL: usize = 8;
+
+/// Bytes of an id, the longest of what is written down first.
+const LONGEST_SHOWN: usize = 36;
 
 /// What the lengths of a header's name and value take, at most.
 const LENGTHS: usize = 10;
