@@ -11,6 +11,7 @@ mod leader;
 mod lost;
 mod outage;
 mod placing;
+mod purged;
 mod records;
 mod refusals;
 mod stopped;

@@ -300,6 +300,7 @@ impl State {
 }
 
 /// Gives a record to librdkafka, which copies it and answers at once; an error gives it back.
+#[expect(clippy::result_large_err, reason = "it holds the record that is given back")]
 fn hand_over(
     producer: &ThreadedProducer<Reports>,
     topic: &str,
