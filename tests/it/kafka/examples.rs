@@ -1,5 +1,6 @@
 //! The workers of `examples/kafka/`, run as docs/KAFKA.md shows them, against a real gateway and a real Kafka.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,7 +33,10 @@ impl Example {
             }
             false => Command::new(file),
         };
-        let console = root().join("scripts/kafka").display().to_string();
+        // The console consumer is to end with the script that started it, whatever ends that.
+        let bound =
+            if Path::new(SETPRIV).exists() { format!("{SETPRIV} --pdeathsig KILL ") } else { String::new() };
+        let console = format!("{bound}{}", root().join("scripts/kafka").display());
         command
             .arg(topic)
             .env("KAFKA_BROKERS", kafka.brokers())
@@ -105,6 +109,8 @@ async fn the_shipped_configuration_serves() {
     assert_eq!((receipt.queue.as_str(), receipt.durability.as_str()), ("jobs:critical", "memory"));
     gateway.finish().await;
 }
+
+const SETPRIV: &str = "/usr/bin/setpriv";
 
 const TOPICS: [&str; 3] = ["jobs.critical", "jobs.standard", "jobs.bulk"];
 

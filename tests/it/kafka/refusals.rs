@@ -45,7 +45,7 @@ async fn a_topic_whose_messages_are_smaller_than_jobs_may_be_is_refused() {
     let place = Place::on(kafka, 1, &[("max.message.bytes", "100000")]).await;
     let words = ["max.message.bytes", "limits.max_job_bytes", &place.topic(0)];
     refuses_to_start(&place.before(kafka, Policy::calm()), &words).await;
-    let gateway = place.before(kafka, Policy::calm()).set("limits.max_job_bytes", "50kB").start().await;
+    let gateway = place.before(kafka, Policy::calm()).set("limits.max_job_bytes", "50000").start().await;
     gateway.accept("p2", &"x".repeat(50_000)).await;
     gateway.finish().await;
 }
