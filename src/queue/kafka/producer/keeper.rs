@@ -52,7 +52,7 @@ impl Keeper {
             match self.duty() {
                 Duty::Wait(pause) => self.sleep(pause),
                 Duty::Probe => self.look(),
-                Duty::Late => self.core.declare(LATE_DETAIL),
+                Duty::Late => self.core.hold(),
                 Duty::Rebuild => self.rebuild(),
                 Duty::Close(stop) => return self.close(stop),
             }

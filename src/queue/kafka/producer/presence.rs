@@ -60,6 +60,14 @@ impl Core {
         }
     }
 
+    /// Nothing more is risked until a probe has looked.
+    pub(super) fn hold(&self) {
+        let mut state = self.lock();
+        if matches!(state.gate, Gate::Open) {
+            state.gate = Gate::Held;
+        }
+    }
+
     /// An outage begins, or goes on for this reason. What waits is refused: it was not sent.
     pub(super) fn declare(&self, detail: &str) {
         let now = self.shared.clock.now();
