@@ -204,7 +204,8 @@ remote_promises! {
     a_key_is_known_to_every_gateway
 }
 
-/// What Kafka alone can promise of that: it knows no idempotency keys.
+/// What Kafka alone can promise of that. It knows no idempotency keys, so what a cut left open is settled when the client sends
+/// it again (`kafka::keys`); it has no bound that could be reached.
 macro_rules! kafka_promises {
     ($($promise:ident)*) => {
         mod remote_kafka {
@@ -222,8 +223,6 @@ macro_rules! kafka_promises {
 kafka_promises! {
     a_backend_that_died_refuses_at_once_and_comes_back
     what_a_hanging_backend_was_sent_is_unknown
-    a_key_settles_what_a_cut_left_open
-    a_full_backend_refuses_and_takes_jobs_again
     cuts_under_load_leave_receipts_true
 }
 

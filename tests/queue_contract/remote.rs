@@ -38,10 +38,10 @@ pub trait Remote: Backend {
     fn cut(&self) -> impl Future<Output = ()>;
 }
 
-/// Waits until the queue knows that its backend is away, or is there.
+/// Waits until the queue knows that its backend is away, or is there, for every tier.
 async fn until_away(queue: &dyn JobQueue, away: bool) {
     let started = Instant::now();
-    while queue.outage(Tier::P0).is_some() != away {
+    while Tier::ALL.into_iter().any(|tier| queue.outage(tier).is_some() != away) {
         assert!(started.elapsed() < PATIENCE, "waited in vain for outage = {away}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
