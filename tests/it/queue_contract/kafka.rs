@@ -47,7 +47,7 @@ pub struct KafkaBackend {
 enum Server {
     /// Only topics of this backend's own are touched, and no dead letters.
     Shared,
-    Own(Mutex<Kafka>),
+    Own(Box<Mutex<Kafka>>),
 }
 
 /// A queue with its worker.
@@ -102,7 +102,7 @@ impl KafkaBackend {
         let kafka = Kafka::with_listener(Listener { protocol: "PLAINTEXT", port, advertised }, &[]).await;
         kafka.create("jobs.dead_letter", 1, &[("cleanup.policy", "compact")]).await;
         let brokers = wire.address.to_string();
-        KafkaBackend::with(kafka, brokers, Some(wire), |kafka| Server::Own(Mutex::new(kafka))).await
+        KafkaBackend::with(kafka, brokers, Some(wire), |kafka| Server::Own(Box::new(Mutex::new(kafka)))).await
     }
 
     async fn with<K: std::borrow::Borrow<Kafka>>(

@@ -119,9 +119,8 @@ pub async fn read_all(kafka: &Kafka, topic: &str) -> Vec<Record> {
                     }
                 }
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
-                    if done.insert(partition, true).is_none() {
-                        open = next.len() - done.len();
-                    }
+                    done.insert(partition, true);
+                    open = next.len() - done.len();
                 }
                 Some(Err(why)) => println!("reading {topic}: {why}"),
                 None => {}
