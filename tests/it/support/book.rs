@@ -141,7 +141,8 @@ impl Book {
         let mut once = HashSet::new();
         for job in taken {
             let fate = fates.get(job.text()).unwrap_or_else(|| panic!("nobody sent this: {job:?}"));
-            assert!(once.insert(job.id()), "handed out twice: {job:?}");
+            let copies = || taken.iter().filter(|other| other.id() == job.id()).collect::<Vec<_>>();
+            assert!(once.insert(job.id()), "handed out twice: {:?}, its client: {fate:?}", copies());
             assert_eq!(ids.insert(job.text(), job.id()), None, "stored twice under two ids: {job:?}");
             assert_ne!(*fate, Fate::NotStored, "its client was told that it is not stored: {job:?}");
         }

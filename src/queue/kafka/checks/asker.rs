@@ -7,7 +7,6 @@ use std::time::Duration;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
 };
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use tokio::task::spawn_blocking;
@@ -15,6 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::queue::error::QueueError;
 use crate::queue::kafka::checks::given::Given;
 use crate::queue::kafka::checks::topic_fault::TopicFault;
+use crate::queue::kafka::checks::witness::Witness;
 use crate::queue::kafka::client;
 use crate::queue::kafka::settings::KafkaSettings;
 
@@ -30,7 +30,7 @@ pub struct Unreachable {
 
 /// A client that asks.
 pub(super) struct Asker {
-    admin: Arc<AdminClient<DefaultClientContext>>,
+    admin: Arc<AdminClient<Witness>>,
     settings: KafkaSettings,
 }
 
@@ -43,7 +43,7 @@ struct Shape {
 
 impl Asker {
     pub(super) fn open(settings: &KafkaSettings) -> Result<Asker, KafkaError> {
-        let admin = client::admin(settings).create::<AdminClient<_>>()?;
+        let admin = client::admin(settings).create_with_context::<_, AdminClient<_>>(Witness::default())?;
         Ok(Asker { admin: Arc::new(admin), settings: settings.clone() })
     }
 
@@ -141,7 +141,14 @@ impl Asker {
         match error.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut) => {
                 let waited = humantime::format_duration(self.settings.timeout);
-                self.unreachable(&format!("no broker answers within {waited} (kafka.timeout)"))
+                let silence = format!("no broker answers within {waited} (kafka.timeout)");
+                match self.admin.inner().context().last_failure() {
+                    Some(failure) => {
+                        let failure = self.settings.properties.without_secrets(&failure);
+                        self.unreachable(&format!("{silence}: {failure}"))
+                    }
+                    None => self.unreachable(&silence),
+                }
             }
             _ => self.unreachable(&client::said(&self.settings, error)),
         }
