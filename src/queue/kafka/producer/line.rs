@@ -70,6 +70,11 @@ impl Line {
         let _ = self.groups.pop_front_if(|waiting| waiting.records.is_empty());
     }
 
+    /// Records that wait.
+    pub(super) const fn len(&self) -> usize {
+        self.jobs
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()

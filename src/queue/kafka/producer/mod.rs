@@ -209,12 +209,19 @@ impl Core {
         if !matches!(state.gate, Gate::Open) {
             return settled;
         }
+        if !state.window.takes_burst(state.line.len()) {
+            return settled;
+        }
         let now = self.shared.clock.now();
+        let mut begun = false;
         while let Some(bytes) = state.line.next_bytes()
             && state.window.has_room(bytes, now)
             && let Some(producer) = &state.producer
             && let Some((place, weighed)) = state.line.take()
         {
+            if !std::mem::replace(&mut begun, true) {
+                state.window.begin_burst();
+            }
             let ticket = Ticket { place: Arc::clone(&place), bytes, sent: now };
             let number = state.window.enter(ticket);
             match hand_over(producer, &self.topic, number, weighed) {

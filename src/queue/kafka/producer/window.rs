@@ -1,5 +1,7 @@
-//! What was handed to librdkafka and has no report yet: few records, since their fate is open when Kafka goes away.
+//! What was handed to librdkafka and has no report yet: few records, since their fate is open when Kafka goes away, and in few
+//! bursts, so that what waits makes the batches.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +22,13 @@ pub(super) struct Ticket {
 /// The records under way, by a number that librdkafka carries along.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    tickets: Vec<Option<Ticket>>,
+    tickets: Vec<Option<(Ticket, u64)>>,
     free: Vec<usize>,
     bytes: usize,
+    /// Records without a report of each burst, the oldest first.
+    bursts: VecDeque<usize>,
+    /// The number of the oldest.
+    oldest: u64,
     /// When it was last empty.
     begun: Moment,
     /// When Kafka last said that it stored a record.
@@ -39,12 +45,31 @@ impl Window {
         under_way == 0 || (under_way < most && self.bytes + bytes <= MAX_BYTES && self.silence(now) < CAUTION)
     }
 
+    /// Whether so many waiting records are worth sending now. While enough bursts are on their way the others wait for the
+    /// next report and go together: a broker takes a hundred records as fast as one.
+    pub(super) fn takes_burst(&self, waiting: usize) -> bool {
+        waiting >= WELL_FILLED || self.bursts.iter().filter(|left| **left > 0).count() < BURSTS
+    }
+
+    /// The records from now on are another burst.
+    pub(super) fn begin_burst(&mut self) {
+        self.bursts.push_back(0);
+    }
+
     /// Notes a record that is handed over; its number.
     pub(super) fn enter(&mut self, ticket: Ticket) -> usize {
         if self.under_way() == 0 {
             self.begun = ticket.sent;
         }
         self.bytes += ticket.bytes;
+        if self.bursts.is_empty() {
+            self.begin_burst();
+        }
+        let last = self.bursts.len().saturating_sub(1);
+        if let Some(left) = self.bursts.get_mut(last) {
+            *left += 1;
+        }
+        let ticket = (ticket, self.oldest.saturating_add(u64::try_from(last).unwrap_or(u64::MAX)));
         let number = self.free.pop().unwrap_or(self.tickets.len());
         match self.tickets.get_mut(number) {
             Some(place) => *place = Some(ticket),
@@ -55,10 +80,22 @@ impl Window {
 
     /// Takes the record of this number out, if it is under way.
     pub(super) fn leave(&mut self, number: usize) -> Option<Ticket> {
-        let ticket = self.tickets.get_mut(number)?.take()?;
+        let (ticket, burst) = self.tickets.get_mut(number)?.take()?;
         self.free.push(number);
         self.bytes = self.bytes.saturating_sub(ticket.bytes);
+        self.reported_of(burst);
         Some(ticket)
+    }
+
+    /// One record less of a burst; those that are over are forgotten.
+    fn reported_of(&mut self, burst: u64) {
+        let place = usize::try_from(burst.saturating_sub(self.oldest)).unwrap_or(usize::MAX);
+        if let Some(left) = self.bursts.get_mut(place) {
+            *left = left.saturating_sub(1);
+        }
+        while self.bursts.pop_front_if(|left| *left == 0).is_some() {
+            self.oldest = self.oldest.saturating_add(1);
+        }
     }
 
     /// Kafka stored a record.
@@ -97,7 +134,7 @@ impl Window {
 
     /// For how long the oldest record has been under way.
     pub(super) fn longest(&self, now: Moment) -> Duration {
-        let sent = self.tickets.iter().flatten().map(|ticket| ticket.sent).min();
+        let sent = self.tickets.iter().flatten().map(|(ticket, _)| ticket.sent).min();
         sent.map_or(Duration::ZERO, |sent| now.since(sent))
     }
 
@@ -105,7 +142,8 @@ impl Window {
     pub(super) fn empty(&mut self) -> Vec<Ticket> {
         self.free.clear();
         self.bytes = 0;
-        std::mem::take(&mut self.tickets).into_iter().flatten().collect()
+        self.bursts.clear();
+        std::mem::take(&mut self.tickets).into_iter().flatten().map(|(ticket, _)| ticket).collect()
     }
 }
 
@@ -113,6 +151,10 @@ impl Window {
 const MAX_RECORDS: usize = 2048;
 /// Bytes of them: a sixteenth of what one of librdkafka's queues takes.
 const MAX_BYTES: usize = 16 << 20;
+/// Bursts under way, unless more is worth sending: while one is on its way back, the next one is stored.
+const BURSTS: usize = 2;
+/// Records from which on another burst is worth its costs.
+const WELL_FILLED: usize = 64;
 /// As long as Kafka has stored none since it was away.
 const TRIAL_RECORDS: usize = 64;
 /// Without a report for so long no further records are risked.
@@ -141,6 +183,32 @@ mod tests {
         assert_eq!((window.enter(ticket(7, 2)), window.under_way(), window.bytes), (1, 3, 17));
         assert_eq!(window.empty().len(), 3);
         assert_eq!((window.under_way(), window.bytes), (0, 0));
+    }
+
+    #[test]
+    fn further_bursts_wait_for_a_report_or_until_they_are_well_filled() {
+        let mut window = Window::default();
+        let mut numbers = Vec::new();
+        for records in [1, 3] {
+            assert!(window.takes_burst(1));
+            window.begin_burst();
+            numbers.extend((0..records).map(|_| window.enter(ticket(1, 1))));
+        }
+        assert!(
+            !window.takes_burst(1) && !window.takes_burst(WELL_FILLED - 1) && window.takes_burst(WELL_FILLED)
+        );
+        // The later burst may be reported first.
+        for number in &numbers[1..3] {
+            window.leave(*number);
+            assert!(!window.takes_burst(1));
+        }
+        window.leave(numbers[3]);
+        assert!(window.takes_burst(1));
+        window.leave(numbers[0]);
+        assert_eq!((window.bursts.len(), window.oldest), (0, 2));
+        window.enter(ticket(1, 2));
+        assert_eq!(window.empty().len(), 1);
+        assert!(window.takes_burst(1));
     }
 
     #[test]
