@@ -300,9 +300,12 @@ impl<'a> TierStatus<'a> {
     }
 }
 
-/// The durability of the tier that is kept least durably.
+/// The durability of the tier that is kept least durably, of those that get receipts at all.
 fn weakest(queue: &dyn JobQueue) -> Durability {
-    let reached = Tier::ALL.into_iter().map(|tier| queue.durability(tier));
+    let refused = |tier: &Tier| queue.outage(*tier).is_some();
+    let all_refused = Tier::ALL.iter().all(refused);
+    let taken = Tier::ALL.into_iter().filter(|tier| all_refused || !refused(tier));
+    let reached = taken.map(|tier| queue.durability(tier));
     // A spooled job is on one disk.
     let rank = |durability: &Durability| match durability {
         Durability::Memory => 0,

@@ -120,7 +120,8 @@ impl KafkaBackend {
         let settings = KafkaSettings {
             brokers,
             groups: vec![name],
-            timeout: TIMEOUT,
+            // Only who loses its broker must notice soon.
+            timeout: if wire.is_some() { TIMEOUT } else { CALM },
             keys_path: folder.path().join("keys.db"),
             ..KafkaSettings::default()
         };
@@ -277,6 +278,9 @@ impl Remote for KafkaBackend {
 fn topic_of(queue: &str) -> String {
     queue.replace(':', ".")
 }
+
+/// Nothing goes wrong there but a busy machine.
+const CALM: Duration = Duration::from_secs(10);
 
 /// Long enough for a busy machine, short enough to wait for.
 const TIMEOUT: Duration = Duration::from_millis(1500);
