@@ -109,6 +109,11 @@ pub trait JobQueue: Send + Sync + 'static {
     /// One dead letter with its payload.
     fn dead_letter(&self, id: JobId) -> BoxFuture<'_, Result<Option<DeadLetter>, QueueError>>;
 
+    /// The tier of a dead letter, also of one whose payload cannot be read.
+    fn dead_letter_tier(&self, id: JobId) -> BoxFuture<'_, Result<Option<Tier>, QueueError>> {
+        Box::pin(async move { Ok(self.dead_letter(id).await?.map(|letter| letter.job.tier)) })
+    }
+
     /// Moves dead letters back into their queue; attempts start again, id, payload and history stay.
     fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>>;
 

@@ -259,6 +259,10 @@ impl JobQueue for KafkaQueue {
         Box::pin(self.letters.show(id))
     }
 
+    fn dead_letter_tier(&self, id: JobId) -> BoxFuture<'_, Result<Option<Tier>, QueueError>> {
+        Box::pin(self.letters.tier(id))
+    }
+
     fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
         Box::pin(async move { self.acted(self.letters.replay(&ids).await, Counts::replayed) })
     }

@@ -177,6 +177,15 @@ impl JobQueue for SpooledQueue {
         Box::pin(letters::one(&self.0, id))
     }
 
+    fn dead_letter_tier(&self, id: JobId) -> BoxFuture<'_, Result<Option<Tier>, QueueError>> {
+        Box::pin(async move {
+            match self.0.file.dead_letter_tier(id).await? {
+                Some(tier) => Ok(Some(tier)),
+                None => self.0.backend.dead_letter_tier(id).await,
+            }
+        })
+    }
+
     fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
         Box::pin(letters::replay(&self.0, ids))
     }

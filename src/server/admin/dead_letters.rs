@@ -172,7 +172,7 @@ async fn find(gateway: &Gateway, ids: Vec<String>) -> Result<Vec<Selected>, Queu
     let mut selected = Vec::with_capacity(ids.len());
     for text in ids {
         let found = match text.parse::<JobId>() {
-            Ok(id) => gateway.queue.dead_letter(id).await?.map(|letter| (id, letter.job.tier)),
+            Ok(id) => gateway.queue.dead_letter_tier(id).await?.map(|tier| (id, tier)),
             Err(_) => None,
         };
         selected.push(Selected { text, found });

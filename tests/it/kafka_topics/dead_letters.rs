@@ -233,6 +233,7 @@ async fn a_letter_that_cannot_be_read_harms_no_other_and_can_be_purged() {
     assert!(broken[1].death.reason.contains("`id` is missing"), "{}", broken[1].death.reason);
     assert_eq!((page.dead_letters.len(), count(&letters, Tier::P1), count(&letters, Tier::P2)), (3, 2, 1));
     assert!(matches!(letters.show(job_id(3)).await, Err(QueueError::Unavailable { .. })));
+    assert_eq!(letters.tier(job_id(3)).await, Ok(Some(Tier::P2)));
     let acted = letters.replay(&[job_id(2), job_id(3), job_id(1)]).await;
     use ReplayResult::{Replayed, Unknown};
     assert_eq!((acted.error, acted.results), (None, vec![Unknown, Unknown, Replayed]));

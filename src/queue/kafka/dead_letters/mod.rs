@@ -89,6 +89,15 @@ impl DeadLetters {
         letters.remove(&spot).transpose().map_err(damaged)
     }
 
+    /// The tier of one, also of one that cannot be read.
+    ///
+    /// # Errors
+    /// The topic was not read yet.
+    pub async fn tier(&self, id: JobId) -> Result<Option<Tier>, QueueError> {
+        self.read_once().await?;
+        Ok(self.view.index().find(id).map(|found| found.tier))
+    }
+
     /// Puts them back into their queues: attempts start again, id, payload and history stay. Past the gate they are by now.
     /// A job is confirmed before its letter goes: what fails in between leaves the letter, and another replay stores the job
     /// a second time under the same id.
