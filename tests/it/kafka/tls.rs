@@ -45,15 +45,12 @@ async fn kafka_is_spoken_to_over_tls_with_a_user_if_its_certificate_is_of_a_know
     assert!(!gateway.log().contains("correct horse"), "the password is in the log");
     gateway.finish_after_outage().await;
 
-    for (authority, password, why) in [
-        (file("other.pem"), "correct horse", "certificate"),
-        (file("ca.pem"), "wrong staple", "uthentication"),
-    ] {
+    for (authority, password) in [(file("other.pem"), "correct horse"), (file("ca.pem"), "wrong staple")] {
         let setup = setup(&authority, password);
         let arguments = setup.arguments(free_port(), free_port());
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let ended = tidegate(setup.folder(), &arguments, &[]).await;
-        ended.says(1, &["kafka backend is away", why]);
+        ended.says(1, &["kafka backend is away"]);
         assert!(!ended.said.contains(password), "{}", ended.said);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
 };
+use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use tokio::task::spawn_blocking;
@@ -14,7 +15,6 @@ use tokio::task::spawn_blocking;
 use crate::queue::error::QueueError;
 use crate::queue::kafka::checks::given::Given;
 use crate::queue::kafka::checks::topic_fault::TopicFault;
-use crate::queue::kafka::checks::witness::Witness;
 use crate::queue::kafka::client;
 use crate::queue::kafka::settings::KafkaSettings;
 
@@ -30,7 +30,7 @@ pub struct Unreachable {
 
 /// A client that asks.
 pub(super) struct Asker {
-    admin: Arc<AdminClient<Witness>>,
+    admin: Arc<AdminClient<DefaultClientContext>>,
     settings: KafkaSettings,
 }
 
@@ -43,7 +43,7 @@ struct Shape {
 
 impl Asker {
     pub(super) fn open(settings: &KafkaSettings) -> Result<Asker, KafkaError> {
-        let admin = client::admin(settings).create_with_context::<_, AdminClient<_>>(Witness::default())?;
+        let admin = client::admin(settings).create::<AdminClient<_>>()?;
         Ok(Asker { admin: Arc::new(admin), settings: settings.clone() })
     }
 
@@ -141,14 +141,7 @@ impl Asker {
         match error.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut) => {
                 let waited = humantime::format_duration(self.settings.timeout);
-                let silence = format!("no broker answers within {waited} (kafka.timeout)");
-                match self.admin.inner().context().last_failure() {
-                    Some(failure) => {
-                        let failure = self.settings.properties.without_secrets(&failure);
-                        self.unreachable(&format!("{silence}: {failure}"))
-                    }
-                    None => self.unreachable(&silence),
-                }
+                self.unreachable(&format!("no broker answers within {waited} (kafka.timeout)"))
             }
             _ => self.unreachable(&client::said(&self.settings, error)),
         }

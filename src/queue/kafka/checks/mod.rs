@@ -5,7 +5,6 @@ mod asker;
 mod given;
 pub mod init;
 mod topic_fault;
-mod witness;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
