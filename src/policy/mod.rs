@@ -45,6 +45,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The highest tier that a tenant may reach.
+    pub const fn ceiling(&self, _tenant: &str) -> Tier {
+        self.default_ceiling
+    }
+
     /// What the policy calls the rule at this position, as [`Classified::rule`](classify::Classified::rule) counts.
     pub fn rule_name(&self, position: usize) -> Option<&str> {
         self.classifier.rules.get(position).and_then(|rule| rule.name.as_deref())

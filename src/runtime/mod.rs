@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod control_loop;
 pub mod file_limit;
+pub mod file_watch;
 pub mod forward;
 pub mod gateway;
 pub mod held;

@@ -1,13 +1,32 @@
 //! Who may do what on the ingest listener. Without keys there is one caller: `anonymous`.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::domain::code::Code;
+use crate::domain::tier::Tier;
 use crate::server::problem::Problem;
 
 /// The name under which callers without a key act.
 pub const ANONYMOUS: &str = "anonymous";
+
+/// Who sends a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// In whose name.
+    pub tenant: Arc<str>,
+    /// The highest tier that the caller's key reaches; the policy may say less of the tenant.
+    pub ceiling: Tier,
+}
+
+impl Caller {
+    /// Somebody without a key.
+    pub fn anonymous() -> Caller {
+        Caller { tenant: Arc::from(ANONYMOUS), ceiling: Tier::P0 }
+    }
+}
 
 /// What a caller without a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +38,24 @@ pub struct Access {
 }
 
 impl Access {
-    /// Lets the caller post jobs.
+    /// Who posts jobs with this head.
     ///
     /// # Errors
     /// 401: a key is needed, or the key given is not one of ours.
-    pub fn may_submit(self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub fn submitter(self, headers: &HeaderMap) -> Result<Caller, Problem> {
         check(self.anonymous_submits, headers)
     }
 
-    /// Lets the caller lease and finish jobs.
+    /// Who leases and finishes jobs with this head.
     ///
     /// # Errors
-    /// As [`Access::may_submit`].
-    pub fn may_lease(self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// As [`Access::submitter`].
+    pub fn worker(self, headers: &HeaderMap) -> Result<Caller, Problem> {
         check(self.anonymous_leases, headers)
     }
 }
 
-fn check(anonymous_may: bool, headers: &HeaderMap) -> Result<(), Problem> {
+fn check(anonymous_may: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
     let gives_key = headers.get(AUTHORIZATION).is_some_and(|value| {
         let scheme = value.as_bytes().split(u8::is_ascii_whitespace).next();
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
@@ -49,7 +68,7 @@ fn check(anonymous_may: bool, headers: &HeaderMap) -> Result<(), Problem> {
         (false, false) => {
             Err(Problem::new(Code::Unauthenticated, "callers without a key may not do this here"))
         }
-        (false, true) => Ok(()),
+        (false, true) => Ok(Caller::anonymous()),
     }
 }
 
@@ -64,8 +83,8 @@ mod tests {
     fn anonymous_callers_do_what_they_are_allowed_to() {
         let access = Access { anonymous_submits: true, anonymous_leases: false };
         let none = HeaderMap::new();
-        assert_eq!(access.may_submit(&none), Ok(()));
-        assert_eq!(access.may_lease(&none).unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(access.submitter(&none), Ok(Caller::anonymous()));
+        assert_eq!(access.worker(&none).unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[test]
@@ -74,11 +93,11 @@ mod tests {
         let mut headers = HeaderMap::new();
         for key in ["Bearer sesame", "bearer\tsesame", "Bearer"] {
             headers.insert(AUTHORIZATION, HeaderValue::from_static(key));
-            assert_eq!(access.may_submit(&headers).unwrap_err().code(), Code::Unauthenticated, "{key}");
+            assert_eq!(access.submitter(&headers).unwrap_err().code(), Code::Unauthenticated, "{key}");
         }
         for other in ["Basic c2VzYW1l", "Bearers of news"] {
             headers.insert(AUTHORIZATION, HeaderValue::from_static(other));
-            assert_eq!(access.may_submit(&headers), Ok(()), "{other}");
+            assert_eq!(access.submitter(&headers), Ok(Caller::anonymous()), "{other}");
         }
     }
 }

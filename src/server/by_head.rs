@@ -1,12 +1,11 @@
 //! What the head alone decides of a job, before its body is read: a tier that is shut costs no body, unless the job's
 //! idempotency key may stand for one that is stored already.
 
-use http::HeaderMap;
-
 use crate::domain::tier::{Tier, TierSet};
 use crate::policy::Policy;
 use crate::policy::classify::{Head, HeadVerdict, WishError};
 use crate::runtime::admission::Permit;
+use crate::server::access::Caller;
 use crate::server::budget::Reservation;
 use crate::server::event::media_type::Form;
 use crate::server::keyed::KeyInHead;
@@ -20,18 +19,19 @@ use crate::server::state::Ingest;
 pub async fn admit(
     ingest: &Ingest,
     policy: &Policy,
+    caller: &Caller,
     head: &Head<'_>,
     form: Form,
     held: &mut Reservation<'_>,
 ) -> Result<Option<Permit>, Problem> {
-    let mut key = key_in_head(ingest, policy, head.headers, form).await?;
+    let mut key = key_in_head(ingest, policy, head, form).await?;
     let verdict = verdict(policy, head, form);
     if key == KeyInHead::PayloadDecides {
         return leave_to_payload(verdict, held);
     }
     let admitted = verdict.map_err(|error| Problem::wish(&error)).and_then(|verdict| {
         yield_to_critical(verdict, held)?;
-        ask_gate(ingest, policy, verdict)
+        ask_gate(ingest, policy, caller, verdict)
     });
     if let (Err(_), KeyInHead::StoreTells(unasked)) = (&admitted, key) {
         key = ingest.look_up(unasked).await;
@@ -52,9 +52,14 @@ fn leave_to_payload(
 }
 
 /// Asks the gate where the tier is decided, or where all tiers that are left refuse.
-fn ask_gate(ingest: &Ingest, policy: &Policy, verdict: HeadVerdict) -> Result<Option<Permit>, Problem> {
+fn ask_gate(
+    ingest: &Ingest,
+    policy: &Policy,
+    caller: &Caller,
+    verdict: HeadVerdict,
+) -> Result<Option<Permit>, Problem> {
     match verdict {
-        HeadVerdict::Decided(tier) => ingest.admit(policy, tier).map(Some),
+        HeadVerdict::Decided(tier) => ingest.admit(policy, caller, tier).map(Some),
         HeadVerdict::NeedsBody(tiers) => {
             let Some(most_critical) = tiers.iter().next() else { return Ok(None) };
             if tiers.iter().all(|tier| ingest.gateway.queue.outage(tier).is_some()) {
@@ -85,13 +90,13 @@ pub fn verdict(policy: &Policy, head: &Head<'_>, form: Form) -> Result<HeadVerdi
 async fn key_in_head(
     ingest: &Ingest,
     policy: &Policy,
-    headers: &HeaderMap,
+    head: &Head<'_>,
     form: Form,
 ) -> Result<KeyInHead, Problem> {
     if form == Form::Event && policy.reads_key_from_events() {
         return Ok(KeyInHead::PayloadDecides);
     }
-    ingest.key_in_head(policy, headers).await
+    ingest.key_in_head(policy, head.tenant, head.headers).await
 }
 
 /// Leaves the last of the memory for bodies to jobs that may be critical.

@@ -68,8 +68,9 @@ async fn lease(
 
 /// Whether the head alone shows a job of the most critical tier.
 fn is_critical(ingest: &Ingest, parts: &Parts, declared: Option<u64>) -> bool {
+    let Ok(caller) = ingest.access.submitter(&parts.headers) else { return false };
     let policy = ingest.gateway.policy.load();
-    let head = draft::rule_head(parts, &ingest.anonymous, &policy, declared);
+    let head = draft::rule_head(parts, &caller, &policy, declared);
     matches!(policy.classify_head(&head), Ok(HeadVerdict::Decided(Tier::P0)))
 }
 
@@ -77,7 +78,8 @@ fn is_critical(ingest: &Ingest, parts: &Parts, declared: Option<u64>) -> bool {
 async fn refuse(ingest: &Ingest, request: Request) -> Response {
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
-    let checked = ingest.check_taking_jobs().and_then(|()| ingest.access.may_submit(&parts.headers));
+    let checked =
+        ingest.check_taking_jobs().and_then(|()| ingest.access.submitter(&parts.headers).map(|_| ()));
     let problem = checked.err().unwrap_or_else(|| Problem::beyond(Bound::Connections));
     let answer = ingest.refused(problem, arrived);
     ingest.intake(&parts.headers, body, arrived).discard_rest().await;

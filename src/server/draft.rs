@@ -12,14 +12,15 @@ use crate::domain::time::Timestamp;
 use crate::policy::Policy;
 use crate::policy::classify::{Classified, Head};
 use crate::random;
+use crate::server::access::Caller;
 use crate::server::job_head::{self, Carried};
 use crate::server::problem::Problem;
 
 /// What all jobs of one request have in common.
 #[derive(Clone)]
 pub struct Draft {
-    /// The caller.
-    pub tenant: Arc<str>,
+    /// Who sends them.
+    pub caller: Caller,
     /// The payload's media type.
     pub content_type: Option<Box<str>>,
     /// The lifetime that the client asks for.
@@ -42,7 +43,7 @@ impl Draft {
         Job {
             id: random::job_id(now),
             tier: classified.tier,
-            tenant: Arc::clone(&self.tenant),
+            tenant: Arc::clone(&self.caller.tenant),
             job_type: classified.job_type,
             ordering_key: classified.ordering_key,
             content_type: self.content_type.clone(),
@@ -58,7 +59,7 @@ impl Draft {
 /// The head as the policy's rules see it.
 pub fn rule_head<'a>(
     parts: &'a Parts,
-    tenant: &'a str,
+    caller: &'a Caller,
     policy: &Policy,
     content_length: Option<u64>,
 ) -> Head<'a> {
@@ -66,8 +67,9 @@ pub fn rule_head<'a>(
         method: &parts.method,
         uri: &parts.uri,
         headers: &parts.headers,
-        tenant,
-        ceiling: policy.default_ceiling,
+        tenant: &caller.tenant,
+        // The lower of the two: tiers are in order of importance.
+        ceiling: policy.ceiling(&caller.tenant).max(caller.ceiling),
         content_length,
     }
 }

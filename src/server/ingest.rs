@@ -59,7 +59,7 @@ async fn accept(
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     ingest.check_taking_jobs()?;
-    ingest.access.may_submit(&parts.headers)?;
+    let caller = ingest.access.submitter(&parts.headers)?;
     let limit = ingest.limits.max_job_bytes;
     let declared = intake.declared();
     let mut held =
@@ -67,16 +67,16 @@ async fn accept(
     let (form, expires_in) = check_head(parts, declared, limit)?;
 
     let policy = ingest.gateway.policy.load_full();
-    let head = draft::rule_head(parts, &ingest.anonymous, &policy, declared);
-    let permit = by_head::admit(ingest, &policy, &head, form, &mut held).await?;
+    let head = draft::rule_head(parts, &caller, &policy, declared);
+    let permit = by_head::admit(ingest, &policy, &caller, &head, form, &mut held).await?;
     let payload =
         intake.whole(SizeLimit::JobBytes(limit), &mut held).await.map_err(|error| Problem::body(&error))?;
     if form == Form::Event {
         event::open_body(&mut parts.headers, &payload)?;
     }
-    let head = draft::rule_head(parts, &ingest.anonymous, &policy, declared);
+    let head = draft::rule_head(parts, &caller, &policy, declared);
     let draft = Draft {
-        tenant: Arc::clone(&ingest.anonymous),
+        caller: caller.clone(),
         content_type: job_head::content_type(&parts.headers)?.map(Box::from),
         expires_in,
         carried: job_head::carried(&parts.headers),
@@ -87,7 +87,7 @@ async fn accept(
         return Ok(replay(ingest, &policy, known));
     }
     let admitted = draft::classify(&policy, &head, &payload).and_then(|classified| {
-        let permit = permit.map_or_else(|| ingest.admit(&policy, classified.tier), Ok)?;
+        let permit = permit.map_or_else(|| ingest.admit(&policy, &caller, classified.tier), Ok)?;
         Ok((classified, permit))
     });
     let (classified, permit) = match admitted {

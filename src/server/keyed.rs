@@ -83,13 +83,14 @@ impl Ingest {
     pub(super) async fn key_in_head(
         &self,
         policy: &Policy,
+        tenant: &str,
         headers: &HeaderMap,
     ) -> Result<KeyInHead, Problem> {
         let text = policy.idempotency_key_in_head(headers);
         if text == KeyText::InBody {
             return Ok(KeyInHead::PayloadDecides);
         }
-        let Some(key) = read_key(&text, &self.anonymous, Route::Jobs)? else { return Ok(KeyInHead::New) };
+        let Some(key) = read_key(&text, tenant, Route::Jobs)? else { return Ok(KeyInHead::New) };
         if self.gateway.queue.tells_known_jobs() {
             return Ok(KeyInHead::StoreTells(key));
         }
@@ -117,7 +118,7 @@ impl Ingest {
         payload: &[u8],
         route: Route,
     ) -> Result<Turn, Problem> {
-        let Some(key) = key(policy, headers, &draft.tenant, payload, route)? else {
+        let Some(key) = key(policy, headers, &draft.caller.tenant, payload, route)? else {
             return Ok(Turn::Unkeyed);
         };
         let keyed = Keyed { key, fingerprint: fingerprint(draft, payload) };

@@ -20,7 +20,7 @@ use crate::runtime::gateway::Gateway;
 use crate::runtime::held::Place;
 use crate::runtime::idempotency::Claim;
 use crate::runtime::lifecycle::Phase;
-use crate::server::access::{ANONYMOUS, Access};
+use crate::server::access::{Access, Caller};
 use crate::server::body::Intake;
 use crate::server::budget::ByteBudget;
 use crate::server::keyed;
@@ -38,8 +38,6 @@ pub struct Ingest {
     pub(super) access: Access,
     /// The bytes of all bodies being read.
     pub(super) bodies: ByteBudget,
-    /// The one tenant that there is without keys.
-    pub(super) anonymous: Arc<str>,
 }
 
 impl Ingest {
@@ -49,7 +47,7 @@ impl Ingest {
         let bodies = ByteBudget::counted(limits.max_in_flight_bytes, Arc::clone(&held.body_bytes));
         held.batches.bound_to(limits.max_open_batches());
         held.polls.bound_to(limits.max_waiting_polls().min(u64::try_from(MAX_POLLS).unwrap_or(u64::MAX)));
-        Arc::new(Ingest { gateway, limits, access, bodies, anonymous: Arc::from(ANONYMOUS) })
+        Arc::new(Ingest { gateway, limits, access, bodies })
     }
 
     /// The body of a request with jobs, to be decoded as its head says; otherwise as [`Ingest::intake`].
@@ -83,8 +81,8 @@ impl Ingest {
         self.gateway.held.batches.enter().ok_or_else(|| Problem::beyond(Bound::Batches))
     }
 
-    /// Asks the gate for one job of a tier, if the queue is there and keeps jobs as durably as the tier requires.
-    pub(super) fn admit(&self, policy: &Policy, tier: Tier) -> Result<Permit, Problem> {
+    /// Asks the gate for one job of a caller's of a tier, if the queue is there and keeps jobs as durably as the tier requires.
+    pub(super) fn admit(&self, policy: &Policy, _caller: &Caller, tier: Tier) -> Result<Permit, Problem> {
         self.check_backend(tier)?;
         if let Some(required) = policy.tiers[tier].require
             && !self.gateway.queue.durability(tier).meets(required)

@@ -12,7 +12,7 @@ use crate::cli::explain::told::{Explanation, JobTold, RequestTold};
 use crate::domain::tier::{Tier, TierSet};
 use crate::policy::classify::{Classified, Head, HeadVerdict};
 use crate::policy::origin::TierFrom;
-use crate::server::access::{ANONYMOUS, Access};
+use crate::server::access::{ANONYMOUS, Access, Caller};
 use crate::server::body::coding::Coding;
 use crate::server::event::media_type::Form;
 use crate::server::limits::SizeLimit;
@@ -54,7 +54,7 @@ fn before_the_gate(case: &Case<'_>, parts: &mut Parts, course: &mut Course) {
         anonymous_submits: settings.anonymous.submit,
         anonymous_leases: settings.anonymous_may_lease(),
     };
-    let may = access.may_submit(&parts.headers).map(|()| "callers without a key may submit".to_owned());
+    let may = access.submitter(&parts.headers).map(|_| "callers without a key may submit".to_owned());
     course.step("authentication", may, Value::Null);
     let (limit, head) = match request.route {
         Route::Batch => {
@@ -137,7 +137,8 @@ fn classified(case: &Case<'_>, mut parts: Parts, event: Option<Result<(), Proble
         declared = None;
     }
     let payload = case.request.bytes();
-    let head = draft::rule_head(&parts, &case.request.tenant, case.policy, declared);
+    let caller = Caller { tenant: case.request.tenant.as_str().into(), ceiling: Tier::P0 };
+    let head = draft::rule_head(&parts, &caller, case.policy, declared);
     let form = if event.is_some() { Form::Event } else { Form::Opaque };
     let verdict = by_head::verdict(case.policy, &head, form);
     let job = case.policy.classify(&head, payload);

@@ -75,7 +75,7 @@ async fn accept(
     arrived: Moment,
 ) -> Result<Response, Problem> {
     ingest.check_taking_jobs()?;
-    ingest.access.may_submit(&parts.headers)?;
+    let caller = ingest.access.submitter(&parts.headers)?;
     let _open = ingest.open_batch()?;
     let whole = intake.declared().unwrap_or(0).min(ingest.limits.max_batch_bytes);
     // Lines are let go as they are stored; an array is in memory as a whole.
@@ -87,7 +87,7 @@ async fn accept(
 
     become_item(&mut parts, form);
     let draft = Draft {
-        tenant: Arc::clone(&ingest.anonymous),
+        caller,
         content_type: job_head::content_type(&parts.headers)?.map(Box::from),
         expires_in,
         carried: job_head::carried(&parts.headers),

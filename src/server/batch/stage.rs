@@ -213,9 +213,9 @@ impl<'a> Stage<'a> {
     fn ask_gate(&self, payload: &Bytes, own: Option<&Own>) -> Result<(Permit, Classified), Problem> {
         let (parts, draft) = self.head_of(own);
         let length = u64::try_from(payload.len()).ok();
-        let head = draft::rule_head(parts, &draft.tenant, &self.policy, length);
+        let head = draft::rule_head(parts, &draft.caller, &self.policy, length);
         let classified = draft::classify(&self.policy, &head, payload)?;
-        Ok((self.ingest.admit(&self.policy, classified.tier)?, classified))
+        Ok((self.ingest.admit(&self.policy, &draft.caller, classified.tier)?, classified))
     }
 
     /// Keeps an admitted job until its group is full, and then stores the group.

@@ -112,7 +112,7 @@ async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, byte
     let (parts, body) = request.into_parts();
     let mut intake = ingest.intake(&parts.headers, body, arrived);
     let read = async {
-        ingest.access.may_lease(&parts.headers)?;
+        ingest.access.worker(&parts.headers)?;
         framing::check_plain(&parts)?;
         let queue =
             ingest.gateway.leases.as_deref().ok_or_else(|| no_leases(ingest.gateway.queue.as_ref()))?;
