@@ -1,8 +1,9 @@
 //! Dead letters: jobs that failed for good, kept with their history until somebody decides.
 
 use crate::domain::job::{Job, JobId};
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Timestamp;
+use crate::queue::error::QueueError;
 
 /// A job that failed its last attempt, or was declared dead by its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,4 +80,33 @@ pub enum PurgeResult {
     Purged,
     /// No such dead letter.
     Unknown,
+}
+
+/// What was done to letters before an error ended it, if one did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acted<R> {
+    /// What became of each, in the order asked, as far as it came.
+    pub results: Vec<R>,
+    /// Letters that left each tier.
+    pub tiers: TierMap<u64>,
+    /// Why it ended early.
+    pub error: Option<QueueError>,
+}
+
+impl<R> Acted<R> {
+    /// Nothing done yet to so many letters.
+    pub fn of(letters: usize) -> Acted<R> {
+        Acted { results: Vec::with_capacity(letters), tiers: TierMap::default(), error: None }
+    }
+
+    /// Notes how many letters left each tier, also where an error ended it: what was done is done.
+    ///
+    /// # Errors
+    /// What ended it.
+    pub fn noted(self, mut note: impl FnMut(Tier, u64)) -> Result<Vec<R>, QueueError> {
+        for (tier, letters) in self.tiers.iter() {
+            note(tier, *letters);
+        }
+        self.error.map_or(Ok(self.results), Err)
+    }
 }

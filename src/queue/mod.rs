@@ -6,6 +6,7 @@ pub mod dead_letter;
 pub mod embedded;
 pub mod error;
 pub mod file;
+mod group;
 pub mod kafka;
 pub mod keys;
 pub mod redis;
@@ -13,6 +14,7 @@ pub mod redis;
 pub mod scripted;
 pub mod spool;
 pub mod topic;
+pub mod tries;
 mod under_way;
 
 use std::future::Future;

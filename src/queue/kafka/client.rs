@@ -52,7 +52,8 @@ pub(super) fn producer(settings: &KafkaSettings) -> ClientConfig {
     config
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("message.timeout.ms", millis(settings))
+        // librdkafka looks for records whose time is over once a second: what is left of `kafka.timeout` is for that.
+        .set("message.timeout.ms", (settings.timeout * 4 / 5).as_millis().to_string())
         .set("message.max.bytes", largest_message(settings).to_string())
         .set("partitioner", "murmur2_random")
         .set("statistics.interval.ms", "1000");

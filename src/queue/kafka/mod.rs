@@ -7,7 +7,6 @@
 pub mod checks;
 pub mod client;
 pub mod dead_letters;
-mod group;
 mod ledger;
 mod passage;
 mod producer;
@@ -35,12 +34,12 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
 use crate::policy::Requirement;
-use crate::queue::counts::{Counts, Gone};
+use crate::queue::counts::Gone;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::file::OpenError;
 use crate::queue::kafka::checks::{Checks, Given, Look, Unreachable};
-use crate::queue::kafka::dead_letters::{Acted, DeadLetters};
+use crate::queue::kafka::dead_letters::DeadLetters;
 use crate::queue::kafka::ledger::Ledger;
 use crate::queue::kafka::passage::Passage;
 use crate::queue::kafka::producer::Lane;
@@ -161,14 +160,6 @@ impl KafkaQueue {
         }
     }
 
-    /// Notes what became of letters; what was done before an error ended it is done all the same.
-    fn acted<R>(&self, acted: Acted<R>, note: impl Fn(&mut Counts, u64)) -> Result<Vec<R>, QueueError> {
-        for (tier, letters) in acted.tiers.iter() {
-            note(&mut self.shared.counts(tier), *letters);
-        }
-        acted.error.map_or(Ok(acted.results), Err)
-    }
-
     fn seen(&self) -> MutexGuard<'_, TierMap<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -264,11 +255,17 @@ impl JobQueue for KafkaQueue {
     }
 
     fn replay(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<ReplayResult>, QueueError>> {
-        Box::pin(async move { self.acted(self.letters.replay(&ids).await, Counts::replayed) })
+        Box::pin(async move {
+            let acted = self.letters.replay(&ids).await;
+            acted.noted(|tier, letters| self.shared.counts(tier).replayed(letters))
+        })
     }
 
     fn purge(&self, ids: Vec<JobId>) -> BoxFuture<'_, Result<Vec<PurgeResult>, QueueError>> {
-        Box::pin(async move { self.acted(self.letters.purge(&ids).await, Counts::purged) })
+        Box::pin(async move {
+            let acted = self.letters.purge(&ids).await;
+            acted.noted(|tier, letters| self.shared.counts(tier).purged(letters))
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

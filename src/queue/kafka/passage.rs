@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use crate::domain::job::Job;
 use crate::domain::tier::{Tier, TierMap};
 use crate::queue::error::StoreError;
-use crate::queue::kafka::group::Group;
+use crate::queue::group::Group;
 use crate::queue::kafka::ledger::{Begun, Fate, Ledger};
 use crate::queue::kafka::producer::Lane;
 use crate::queue::kafka::record::write::size;

@@ -50,8 +50,8 @@ impl Keys {
     /// The job known by a key.
     pub(in crate::queue) fn find(&self, key: Key, now: Timestamp) -> Option<KnownJob> {
         let place = self.places.find(hash(key), |place| self.is_at(*place, key))?;
-        let entry = self.entry(*place).filter(|entry| self.is_kept(entry, now))?;
-        Some(KnownJob { id: entry.id, tier: entry.tier, fingerprint: entry.keyed.fingerprint })
+        let entry = self.entry(*place).filter(|entry| entry.is_kept(self.settings, now))?;
+        Some(entry.job())
     }
 
     /// Adds a key, as number [`next`](Keys::next). It replaces an earlier one of the same name.
@@ -89,7 +89,7 @@ impl Keys {
     pub(in crate::queue) fn forget(&mut self, now: Timestamp) {
         while let Some(oldest) = self.entries.front() {
             let crowded = self.entries.len() > self.settings.most;
-            if self.is_kept(oldest, now) {
+            if oldest.is_kept(self.settings, now) {
                 if !crowded {
                     return;
                 }
@@ -133,10 +133,6 @@ impl Keys {
     fn is_at(&self, place: i64, key: Key) -> bool {
         self.entry(place).is_some_and(|entry| entry.keyed.key == key)
     }
-
-    fn is_kept(&self, entry: &KeyEntry, now: Timestamp) -> bool {
-        now.since(seconds(entry.stored_at)) < self.settings.keep
-    }
 }
 
 impl KeyEntry {
@@ -145,6 +141,16 @@ impl KeyEntry {
         // Rounded up: a key is never forgotten before its time.
         let stored_at = u32::try_from(now.millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         KeyEntry { keyed, id, tier, stored_at }
+    }
+
+    /// The job that the key stands for.
+    pub(in crate::queue) const fn job(&self) -> KnownJob {
+        KnownJob { id: self.id, tier: self.tier, fingerprint: self.keyed.fingerprint }
+    }
+
+    /// Whether it is kept still, by these settings.
+    pub(in crate::queue) fn is_kept(&self, settings: KeySettings, now: Timestamp) -> bool {
+        now.since(seconds(self.stored_at)) < settings.keep
     }
 
     /// The entry as a row keeps it: `key · fingerprint · id · tier · stored_at · CRC-32 of all before`.

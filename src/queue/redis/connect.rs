@@ -82,6 +82,13 @@ impl fmt::Debug for Connector {
     }
 }
 
+/// Throws a connection away over which something failed: an answer may still be on its way.
+pub(in crate::queue) fn keep_if_sound(connection: Connection, sound: bool) {
+    if !sound {
+        drop(Connection::take(connection));
+    }
+}
+
 fn manager(url: &RedisUrl, timeout: Duration) -> RedisResult<Manager> {
     let address = url.reveal().into_connection_info()?;
     let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));

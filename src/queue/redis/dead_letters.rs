@@ -7,18 +7,19 @@ use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{Pipeline, Value};
 
 use crate::domain::job::JobId;
-use crate::domain::tier::{Tier, TierMap};
+use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
 use crate::queue::dead_letter::{
-    DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetterSummary, Death, PurgeResult, ReplayResult,
+    Acted, DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetterSummary, Death, PurgeResult, ReplayResult,
 };
 use crate::queue::error::QueueError;
 use crate::queue::redis::backlog::replies::{Replies, unexpected};
 use crate::queue::redis::entry::again;
-use crate::queue::redis::entry::element::{self, BrokenElement, Element, Tries};
+use crate::queue::redis::entry::element::{self, BrokenElement, Element};
 use crate::queue::redis::failure::Failure;
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::settings::Structure;
+use crate::queue::tries::Tries;
 
 /// Asks for dead letters and acts on them.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +28,6 @@ pub struct DeadLetters<'a> {
     pub layout: &'a Layout,
     /// What a queue is made of.
     pub structure: Structure,
-}
-
-/// What was done before an error ended it, if one did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acted<R> {
-    /// What became of each, in the order asked, as far as it came.
-    pub results: Vec<R>,
-    /// Letters that left each tier.
-    pub tiers: TierMap<u64>,
-    /// Why it ended early.
-    pub error: Option<QueueError>,
 }
 
 /// A place in the order of dead letters: when one died, and its id.
@@ -100,8 +90,7 @@ impl DeadLetters<'_> {
 
     /// Puts them back into their queues: attempts start again, id, payload and history stay. Past the gate they are by now.
     pub async fn replay(&self, ids: &[JobId], connection: &mut impl ConnectionLike) -> Acted<ReplayResult> {
-        let mut acted =
-            Acted { results: Vec::with_capacity(ids.len()), tiers: TierMap::default(), error: None };
+        let mut acted = Acted::of(ids.len());
         while let Some(rest) = ids.get(acted.results.len()..).filter(|rest| !rest.is_empty()) {
             if let Err(error) = self.replay_some(rest, &mut acted, connection).await {
                 acted.error = Some(error);
@@ -113,8 +102,7 @@ impl DeadLetters<'_> {
 
     /// Deletes them.
     pub async fn purge(&self, ids: &[JobId], connection: &mut impl ConnectionLike) -> Acted<PurgeResult> {
-        let mut acted =
-            Acted { results: Vec::with_capacity(ids.len()), tiers: TierMap::default(), error: None };
+        let mut acted = Acted::of(ids.len());
         for ids in ids.chunks(AT_ONCE) {
             if let Err(error) = self.purge_some(ids, &mut acted, connection).await {
                 acted.error = Some(error);
@@ -213,8 +201,7 @@ impl DeadLetters<'_> {
     }
 
     fn add_replay(&self, DeadLetter { job, death }: &DeadLetter, pipeline: &mut Pipeline) {
-        let tries =
-            Tries { attempt: 1, earlier: death.attempts, first_failed_at: Some(death.first_failed_at) };
+        let tries = Tries::after(death);
         pipeline
             .cmd("EVAL")
             .arg(REPLAY)

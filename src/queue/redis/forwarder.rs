@@ -24,9 +24,10 @@ use crate::domain::tier::Tier;
 use crate::domain::time::Moment;
 use crate::queue::Stored;
 use crate::queue::error::StoreError;
+use crate::queue::group::Group;
 use crate::queue::redis::backlog::{Seen, Sight};
 use crate::queue::redis::failure::{Failure, first_refusal};
-use crate::queue::redis::inbox::{Call, Group, ReadingAnswer, Work};
+use crate::queue::redis::inbox::{Call, ReadingAnswer, Work};
 use crate::queue::redis::pipeline::{Form, Outcome, Sent, Writer, outcome};
 use crate::queue::redis::shared::{Line, Shared};
 

@@ -7,23 +7,11 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::domain::backlog::Reading;
-use crate::domain::job::Job;
-use crate::queue::StoringAnswer;
 use crate::queue::error::{QueueError, StoreError};
+use crate::queue::group::Group;
 
 /// Who waits for a reading.
 pub(super) type ReadingAnswer = oneshot::Sender<Result<Reading, QueueError>>;
-
-/// Jobs to be stored, all or none.
-#[derive(Debug)]
-pub(super) struct Group {
-    /// The jobs.
-    pub jobs: Vec<Job>,
-    /// Their bytes, about.
-    pub bytes: usize,
-    /// Whom to tell.
-    pub answer: StoringAnswer,
-}
 
 /// What the forwarder took out at once.
 #[derive(Debug, Default)]
@@ -230,7 +218,7 @@ const WELL_FILLED: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::JobId;
+    use crate::domain::job::{Job, JobId};
     use crate::domain::tier::Tier;
     use crate::domain::time::Timestamp;
     use crate::queue::Storing;

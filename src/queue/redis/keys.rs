@@ -4,16 +4,16 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::idempotency::{Fingerprint, KeyIndex, Keyed};
+use crate::domain::idempotency::{Fingerprint, Key, KeyIndex, Keyed};
 use crate::domain::job::{Job, JobId};
 use crate::domain::tier::Tier;
 use crate::queue::keys::{KeySettings, KnownJob};
 use crate::queue::redis::layout::write_hex;
 
 /// The key's name without its beginning: its digest in hexadecimal.
-pub(in crate::queue) fn name(keyed: &Keyed) -> String {
-    let mut name = String::with_capacity(2 * keyed.key.0.len());
-    write_hex(&mut name, &keyed.key.0);
+pub(in crate::queue) fn name(key: Key) -> String {
+    let mut name = String::with_capacity(2 * key.0.len());
+    write_hex(&mut name, &key.0);
     name
 }
 
@@ -77,7 +77,6 @@ const ENTRY_LENGTH: usize = 36 + 1 + 2 + 1 + 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::idempotency::Key;
     use crate::domain::time::Timestamp;
 
     #[test]
@@ -89,7 +88,7 @@ mod tests {
         assert_eq!(text.len(), ENTRY_LENGTH);
         let known = KnownJob { id: job.id, tier: Tier::P2, fingerprint: keyed.fingerprint };
         assert_eq!(decode(text.as_bytes()), Some(known));
-        assert_eq!(name(&keyed), "0f".repeat(16));
+        assert_eq!(name(keyed.key), "0f".repeat(16));
         for broken in ["", "x p2 a0", &text[..60], &format!("{text} more"), &text.replace("p2", "p3")] {
             assert_eq!(decode(broken.as_bytes()), None, "{broken}");
         }

@@ -38,18 +38,17 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::totals::Totals;
 use crate::policy::Requirement;
-use crate::queue::counts::Counts;
 use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
 use crate::queue::error::{QueueError, StoreError};
+use crate::queue::group::Group;
 use crate::queue::keys::KnownJob;
 pub use crate::queue::redis::connect::BadAddress;
-use crate::queue::redis::connect::Connector;
-use crate::queue::redis::dead_letters::{Acted, DeadLetters};
+use crate::queue::redis::connect::{Connector, keep_if_sound};
+use crate::queue::redis::dead_letters::DeadLetters;
 use crate::queue::redis::durability::DurabilityWatch;
 use crate::queue::redis::failure::Failure;
 use crate::queue::redis::forwarder::Forwarder;
 use crate::queue::redis::household::Household;
-use crate::queue::redis::inbox::Group;
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::outage::Presence;
 use crate::queue::redis::settings::{RedisSettings, Structure};
@@ -134,14 +133,6 @@ impl RedisQueue {
             self.shared.note(&failure);
             failure.to_queue_error()
         })
-    }
-
-    /// Notes what became of letters; what was done before an error ended it is done all the same.
-    fn acted<R>(&self, acted: Acted<R>, note: impl Fn(&mut Counts, u64)) -> Result<Vec<R>, QueueError> {
-        for (tier, letters) in acted.tiers.iter() {
-            note(&mut self.shared.lines[tier].counts(), *letters);
-        }
-        acted.error.map_or(Ok(acted.results), Err)
     }
 
     /// One command over a pooled connection. One whose answer is missing is thrown away.
@@ -262,7 +253,7 @@ impl JobQueue for RedisQueue {
             let mut connection = self.connection().await?;
             let acted = self.letters().replay(&ids, &mut connection).await;
             keep_if_sound(connection, acted.error.is_none());
-            self.acted(acted, Counts::replayed)
+            acted.noted(|tier, letters| self.shared.lines[tier].counts().replayed(letters))
         })
     }
 
@@ -271,7 +262,7 @@ impl JobQueue for RedisQueue {
             let mut connection = self.connection().await?;
             let acted = self.letters().purge(&ids, &mut connection).await;
             keep_if_sound(connection, acted.error.is_none());
-            self.acted(acted, Counts::purged)
+            acted.noted(|tier, letters| self.shared.lines[tier].counts().purged(letters))
         })
     }
 
@@ -296,13 +287,6 @@ impl JobQueue for RedisQueue {
 impl fmt::Debug for RedisQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisQueue").field("server", &self.shared.settings.url).finish_non_exhaustive()
-    }
-}
-
-/// Throws a connection away over which something failed: an answer may still be on its way.
-fn keep_if_sound(connection: Connection, sound: bool) {
-    if !sound {
-        drop(Connection::take(connection));
     }
 }
 

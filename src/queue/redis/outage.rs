@@ -148,10 +148,9 @@ impl Shared {
         self.presence.send_replace(Presence::There(probe));
     }
 
-    /// Tells clients of the next probe; jitter keeps the gateways of one Redis apart.
+    /// Tells clients of the next probe.
     fn plan(&self, pause: Duration) -> Duration {
-        let share = random::number() % JITTER_STEPS;
-        let pause = pause + pause.mul_f64(share as f64 / JITTER_STEPS as f64 / 2.0);
+        let pause = random::spread(pause);
         if let Some(away) = &mut *self.away() {
             away.next_try = self.clock.now().plus(pause);
         }
@@ -209,5 +208,3 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Redis is looked after this often while it is there.
 const STEP: Duration = Duration::from_secs(1);
-/// How finely pauses are spread over one to one and a half of themselves.
-const JITTER_STEPS: u64 = 1024;

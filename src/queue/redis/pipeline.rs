@@ -12,6 +12,7 @@ use crate::queue::redis::failure::{Failure, first_refusal};
 use crate::queue::redis::keys;
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::settings::{RedisSettings, Structure};
+use crate::queue::tries::Tries;
 use crate::queue::{Known, StoringAnswer};
 
 /// Writes groups of one tier's jobs as commands.
@@ -128,7 +129,7 @@ impl Writer {
         command.write_arg(b"LPUSH");
         command.write_arg(self.queue.as_bytes());
         for job in jobs {
-            command.write_arg(&element::encode(job, element::Tries::NONE));
+            command.write_arg(&element::encode(job, Tries::NONE));
         }
         command
     }
@@ -145,7 +146,7 @@ impl Writer {
         command.arg(&self.key_prefix).arg(keep).arg(self.keys.most);
         for job in jobs {
             match &job.keyed {
-                Some(keyed) => command.arg(keys::name(keyed)).arg(keys::encode(job, keyed)),
+                Some(keyed) => command.arg(keys::name(keyed.key)).arg(keys::encode(job, keyed)),
                 None => command.arg("").arg(""),
             };
             match self.structure {
@@ -155,7 +156,7 @@ impl Writer {
                 }
                 Structure::List => {
                     command.arg(1);
-                    command.write_arg(&element::encode(job, element::Tries::NONE));
+                    command.write_arg(&element::encode(job, Tries::NONE));
                 }
             }
         }

@@ -12,13 +12,14 @@ use crate::queue::counts::Counts;
 use crate::queue::error::StoreError;
 use crate::queue::redis::connect::Connector;
 use crate::queue::redis::durability::Given;
-use crate::queue::redis::entry::element::{self, Tries};
+use crate::queue::redis::entry::element;
 use crate::queue::redis::entry::stream;
 use crate::queue::redis::inbox::Inbox;
 use crate::queue::redis::keys::Index;
 use crate::queue::redis::layout::Layout;
 use crate::queue::redis::outage::{Away, Presence};
 use crate::queue::redis::settings::{RedisSettings, Structure};
+use crate::queue::tries::Tries;
 use crate::queue::{Durability, GroupBacklog};
 
 /// What the parts share.

@@ -21,17 +21,19 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::domain::job::JobId;
-use crate::domain::tier::{Tier, TierMap};
-use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult};
+use crate::domain::tier::Tier;
+use crate::queue::dead_letter::{
+    Acted, DeadLetter, DeadLetterPage, DeadLetterQuery, PurgeResult, ReplayResult,
+};
 use crate::queue::error::QueueError;
 use crate::queue::kafka::dead_letters::index::{Found, Spot};
 use crate::queue::kafka::dead_letters::reader::Letters;
 use crate::queue::kafka::dead_letters::sender::{Sender, delivered};
 use crate::queue::kafka::dead_letters::view::{Standing, View};
-use crate::queue::kafka::record::Tries;
 use crate::queue::kafka::record::write::write_again;
 use crate::queue::kafka::settings::KafkaSettings;
 use crate::queue::kafka::topics::Topics;
+use crate::queue::tries::Tries;
 
 /// Asks for dead letters and acts on them.
 pub struct DeadLetters {
@@ -42,17 +44,6 @@ pub struct DeadLetters {
     sender: Sender,
     /// One operator at a time: two replays of one letter would store its job twice.
     acting: Mutex<()>,
-}
-
-/// What was done before an error ended it, if one did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acted<R> {
-    /// What became of each, in the order asked, as far as it came.
-    pub results: Vec<R>,
-    /// Letters that left each tier.
-    pub tiers: TierMap<u64>,
-    /// Why it ended early.
-    pub error: Option<QueueError>,
 }
 
 impl DeadLetters {
@@ -104,17 +95,7 @@ impl DeadLetters {
     pub async fn replay(&self, ids: &[JobId]) -> Acted<ReplayResult> {
         let _alone = self.acting.lock().await;
         let mut acted = Acted::of(ids.len());
-        let mut seen = HashSet::new();
-        if let Err(error) = self.read_once().await {
-            acted.error = Some(error);
-            return acted;
-        }
-        while let Some(rest) = ids.get(acted.results.len()..).filter(|rest| !rest.is_empty()) {
-            if let Err(error) = self.replay_some(rest, &mut seen, &mut acted).await {
-                acted.error = Some(error);
-                break;
-            }
-        }
+        acted.error = self.replay_each(ids, &mut acted).await.err();
         acted
     }
 
@@ -122,17 +103,7 @@ impl DeadLetters {
     pub async fn purge(&self, ids: &[JobId]) -> Acted<PurgeResult> {
         let _alone = self.acting.lock().await;
         let mut acted = Acted::of(ids.len());
-        let mut seen = HashSet::new();
-        if let Err(error) = self.read_once().await {
-            acted.error = Some(error);
-            return acted;
-        }
-        for ids in ids.chunks(AT_ONCE) {
-            if let Err(error) = self.purge_some(ids, &mut seen, &mut acted).await {
-                acted.error = Some(error);
-                break;
-            }
-        }
+        acted.error = self.purge_each(ids, &mut acted).await.err();
         acted
     }
 
@@ -181,6 +152,24 @@ impl DeadLetters {
             (self.settings.clone(), Arc::clone(&self.topics.dead_letters), self.clock);
         let read = spawn_blocking(move || reader::read(&settings, &topic, spots, clock));
         read.await.unwrap_or(Err(QueueError::Closed))
+    }
+
+    async fn replay_each(&self, ids: &[JobId], acted: &mut Acted<ReplayResult>) -> Result<(), QueueError> {
+        self.read_once().await?;
+        let mut seen = HashSet::new();
+        while let Some(rest) = ids.get(acted.results.len()..).filter(|rest| !rest.is_empty()) {
+            self.replay_some(rest, &mut seen, acted).await?;
+        }
+        Ok(())
+    }
+
+    async fn purge_each(&self, ids: &[JobId], acted: &mut Acted<PurgeResult>) -> Result<(), QueueError> {
+        self.read_once().await?;
+        let mut seen = HashSet::new();
+        for ids in ids.chunks(AT_ONCE) {
+            self.purge_some(ids, &mut seen, acted).await?;
+        }
+        Ok(())
     }
 
     async fn replay_some(
@@ -240,8 +229,7 @@ impl DeadLetters {
     /// Hands the job over for its queue.
     fn send_again(&self, letter: DeadLetter) -> Result<(Tier, sender::Delivery), QueueError> {
         let DeadLetter { job, death } = letter;
-        let tries =
-            Tries { attempt: 1, earlier: death.attempts, first_failed_at: Some(death.first_failed_at) };
+        let tries = Tries::after(&death);
         let delivery = self.sender.job(&self.topics.jobs[job.tier], write_again(&job, tries))?;
         Ok((job.tier, delivery))
     }
@@ -297,12 +285,6 @@ impl DeadLetters {
 
 /// A tombstone on its way: whose, the tier and place of the letter that it ends.
 type Tombstone = (JobId, Tier, Spot, sender::Delivery);
-
-impl<R> Acted<R> {
-    fn of(ids: usize) -> Acted<R> {
-        Acted { results: Vec::with_capacity(ids), tiers: TierMap::default(), error: None }
-    }
-}
 
 impl fmt::Debug for DeadLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -52,7 +52,7 @@ impl Book {
 
     /// The job that is known to be stored under a key.
     pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<KnownJob> {
-        let open = || self.open.get(&key).filter(|open| open.stored).map(|open| known(&open.entry));
+        let open = || self.open.get(&key).filter(|open| open.stored).map(|open| open.entry.job());
         self.stored.find(key, now).or_else(open)
     }
 
@@ -78,10 +78,10 @@ impl Book {
                     && open.entry.id != job.id
                 {
                     job.id = open.entry.id;
-                    sifted.known.push(Known { index, job: known(&open.entry) });
+                    sifted.known.push(Known { index, job: open.entry.job() });
                 }
                 let entry = KeyEntry::new(keyed, job.id, job.tier, now);
-                own.insert(keyed.key, known(&entry));
+                own.insert(keyed.key, entry.job());
                 sifted.entries.push(entry);
             }
             sifted.jobs.push(job);
@@ -92,7 +92,7 @@ impl Book {
 
     fn open_with_other_content(&self, keyed: Keyed) -> Option<KnownJob> {
         let open = self.open.get(&keyed.key)?;
-        (open.entry.keyed.fingerprint != keyed.fingerprint).then(|| known(&open.entry))
+        (open.entry.keyed.fingerprint != keyed.fingerprint).then(|| open.entry.job())
     }
 
     /// Notes a key as open. Gives those that had to go for it: too old to be kept, or too many.
@@ -116,16 +116,11 @@ impl Book {
     /// Keys are open for a moment, or after a silence of the broker: so many were never in doubt at once in good order. The
     /// oldest tenth goes.
     fn crowd_out(&mut self, now: Timestamp) -> Vec<Key> {
-        let mut by_age: Vec<(u32, Key)> =
-            self.open.values().map(|open| (open.entry.stored_at, open.entry.keyed.key)).collect();
-        by_age.sort_unstable_by_key(|(at, _)| *at);
-        let past = |at: u32| now.since(Timestamp::from_millis(u64::from(at) * 1_000)) >= self.settings.keep;
-        let expired = by_age.iter().take_while(|(at, _)| past(*at)).count();
-        let gone: Vec<Key> = by_age
-            .into_iter()
-            .take(expired.max(self.settings.most / 10).max(1))
-            .map(|(_, key)| key)
-            .collect();
+        let mut by_age: Vec<KeyEntry> = self.open.values().map(|open| open.entry).collect();
+        by_age.sort_unstable_by_key(|entry| entry.stored_at);
+        let expired = by_age.iter().take_while(|entry| !entry.is_kept(self.settings, now)).count();
+        let going = expired.max(self.settings.most / 10).max(1);
+        let gone: Vec<Key> = by_age.into_iter().take(going).map(|entry| entry.keyed.key).collect();
         gone.iter().for_each(|key| self.close(*key));
         gone
     }
@@ -174,10 +169,6 @@ impl Sifted {
         heeded.known.reverse();
         Some(heeded)
     }
-}
-
-fn known(entry: &KeyEntry) -> KnownJob {
-    KnownJob { id: entry.id, tier: entry.tier, fingerprint: entry.keyed.fingerprint }
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use deadpool_redis::redis;
 use deadpool_redis::redis::{Script, ScriptInvocation, Value, cmd};
-use deadpool_redis::{Connection, redis};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::domain::idempotency::{Key, Keyed};
+use crate::domain::idempotency::Key;
 use crate::queue::keys::index::KeyEntry;
 use crate::queue::keys::{KeySettings, KnownJob};
 use crate::queue::redis::BadAddress;
-use crate::queue::redis::connect::Connector;
+use crate::queue::redis::connect::{Connector, keep_if_sound};
 use crate::queue::redis::keys;
 use crate::queue::redis::settings::RedisUrl;
 
@@ -64,7 +64,7 @@ impl Common {
         call.key(format!("{}keys", self.prefix));
         call.arg(millis(self.settings.keep)).arg(self.settings.most);
         for entry in entries {
-            call.key(self.name(&entry.keyed)).arg(claimed(entry));
+            call.key(self.name(entry.keyed.key)).arg(claimed(entry));
         }
         let answers: Vec<(String, i64)> = pairs(self.ask(&call).await?)?;
         if answers.len() != entries.len() {
@@ -78,16 +78,15 @@ impl Common {
         let mut call = self.settle.prepare_invoke();
         for entry in entries {
             let now =
-                if stored { format!("{STORED}{}", keys::encode_known(&known(entry))) } else { String::new() };
-            call.key(self.name(&entry.keyed)).arg(claimed(entry)).arg(now);
+                if stored { format!("{STORED}{}", keys::encode_known(&entry.job())) } else { String::new() };
+            call.key(self.name(entry.keyed.key)).arg(claimed(entry)).arg(now);
         }
         let _ = self.ask(&call).await;
     }
 
     /// The job that some gateway stored under a key. `None` where there is none, and while Redis is away.
     pub(super) async fn find(&self, key: Key) -> Option<KnownJob> {
-        let nothing = crate::domain::idempotency::Fingerprint([0; 16]);
-        let name = self.name(&Keyed { key, fingerprint: nothing });
+        let name = self.name(key);
         let held = timeout(PATIENCE, async {
             let mut connection = self.connector.pooled().await.ok()?;
             let held = cmd("GET").arg(name).query_async::<Option<String>>(&mut connection).await;
@@ -124,8 +123,8 @@ impl Common {
         answer.ok()
     }
 
-    fn name(&self, keyed: &Keyed) -> String {
-        format!("{}{}", self.prefix, keys::name(keyed))
+    fn name(&self, key: Key) -> String {
+        format!("{}{}", self.prefix, keys::name(key))
     }
 }
 
@@ -165,22 +164,11 @@ fn pairs(answer: Value) -> Option<Vec<(String, i64)>> {
 }
 
 fn claimed(entry: &KeyEntry) -> String {
-    format!("{OPEN}{}", keys::encode_known(&known(entry)))
-}
-
-fn known(entry: &KeyEntry) -> KnownJob {
-    KnownJob { id: entry.id, tier: entry.tier, fingerprint: entry.keyed.fingerprint }
+    format!("{OPEN}{}", keys::encode_known(&entry.job()))
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Throws a connection away over which something failed: an answer may still be on its way.
-fn keep_if_sound(connection: Connection, sound: bool) {
-    if !sound {
-        drop(Connection::take(connection));
-    }
 }
 
 /// What a key of a stored job begins with.

@@ -52,10 +52,7 @@ fn read_open(db: &Connection, settings: KeySettings, now: Timestamp) -> rusqlite
         .query_map([], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(KeyEntry::decode)))?
         .filter_map(Result::transpose)
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let is_kept = |entry: &KeyEntry| {
-        now.since(Timestamp::from_millis(u64::from(entry.stored_at) * 1_000)) < settings.keep
-    };
-    let (kept, past): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_kept);
+    let (kept, past): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.is_kept(settings, now));
     for entry in past {
         close(db, entry.keyed.key)?;
     }

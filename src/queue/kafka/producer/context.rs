@@ -31,10 +31,8 @@ pub(super) struct Reports {
 /// librdkafka does not take the settings.
 pub(super) fn producer(core: Arc<Core>, number: u64) -> Result<ThreadedProducer<Reports>, KafkaError> {
     let mut config = client::producer(&core.shared.settings);
-    // librdkafka looks for records whose time is over once a second: the fate of each is known within `kafka.timeout`.
     // Every connection that ends is told, so that a batch which was sent twice is not taken for one that was sent once.
     config.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
-    config.set("message.timeout.ms", (core.shared.settings.timeout * 4 / 5).as_millis().to_string());
     ThreadedProducer::from_config_and_context(&config, Reports { core, number })
 }
 

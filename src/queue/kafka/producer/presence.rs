@@ -79,7 +79,7 @@ impl Core {
         // Where nothing was stored in between, it was never really back.
         let pause = if state.window.proven() { FIRST_PAUSE } else { state.pause * 2 };
         state.pause = pause.clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        let next_try = now.plus(with_jitter(state.pause));
+        let next_try = now.plus(random::spread(state.pause));
         state.gate = Gate::Away(Away { detail: detail.into(), since: since.unwrap_or(now), next_try });
         state.trouble = Some(now);
         state.window.doubt();
@@ -111,15 +111,7 @@ impl State {
     }
 }
 
-/// Jitter keeps the gateways of one Kafka apart.
-fn with_jitter(pause: Duration) -> Duration {
-    let share = random::number() % JITTER_STEPS;
-    pause + pause.mul_f64(share as f64 / JITTER_STEPS as f64 / 2.0)
-}
-
 /// The pause before the first probe of an outage.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How finely pauses are spread over one to one and a half of themselves.
-const JITTER_STEPS: u64 = 1024;

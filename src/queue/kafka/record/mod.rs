@@ -8,26 +8,6 @@
 pub mod read;
 pub mod write;
 
-use crate::domain::time::Timestamp;
-
-/// How often a job was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tries {
-    /// The number of the attempt that is next or under way; 1 the first time.
-    pub attempt: u32,
-    /// Attempts of earlier lives, which a replay ended.
-    pub earlier: u32,
-    /// When an attempt first failed, over all lives, where that is known.
-    pub first_failed_at: Option<Timestamp>,
-}
-
-impl Tries {
-    /// The first life of a job, at this attempt.
-    pub const fn of_first_life(attempt: u32) -> Tries {
-        Tries { attempt, earlier: 0, first_failed_at: None }
-    }
-}
-
 /// Names of headers.
 mod name {
     pub const ID: &str = "id";
@@ -63,10 +43,11 @@ mod tests {
 
     use super::read::{Unreadable, read, read_dead};
     use super::write::{Record, size, write, write_again, write_dead};
-    use super::*;
     use crate::domain::job::{Job, JobId};
     use crate::domain::tier::Tier;
+    use crate::domain::time::Timestamp;
     use crate::queue::dead_letter::{DeadLetter, Death};
+    use crate::queue::tries::Tries;
 
     fn message(record: Record) -> OwnedMessage {
         let key = record.key.map(|key| key.as_bytes().to_vec());

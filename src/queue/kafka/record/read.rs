@@ -14,7 +14,8 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
 use crate::queue::dead_letter::{DeadLetter, Death};
-use crate::queue::kafka::record::{Tries, name};
+use crate::queue::kafka::record::name;
+use crate::queue::tries::Tries;
 
 /// A record that is no job; says what is wrong, never what the record holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,8 @@ use rdkafka::message::{Header, OwnedHeaders, ToBytes};
 
 use crate::domain::job::Job;
 use crate::queue::dead_letter::DeadLetter;
-use crate::queue::kafka::record::{Tries, name};
+use crate::queue::kafka::record::name;
+use crate::queue::tries::Tries;
 
 /// What is sent.
 #[derive(Debug)]

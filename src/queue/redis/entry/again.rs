@@ -31,7 +31,8 @@ mod tests {
 
     use super::*;
     use crate::domain::time::Timestamp;
-    use crate::queue::redis::entry::element::{Tries, decode};
+    use crate::queue::redis::entry::element::decode;
+    use crate::queue::tries::Tries;
 
     #[test]
     fn a_job_reads_back_with_its_attempts() {

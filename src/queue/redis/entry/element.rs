@@ -18,6 +18,7 @@ use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::queue::dead_letter::{DeadLetter, Death};
 use crate::queue::redis::entry::members::{self, Members};
+use crate::queue::tries::Tries;
 
 /// A job read from Redis, with what its workers know of its attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,27 +27,6 @@ pub struct Element {
     pub job: Job,
     /// Its attempts.
     pub tries: Tries,
-}
-
-/// How often a job was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tries {
-    /// The number of the attempt that is next or under way; 1 the first time.
-    pub attempt: u32,
-    /// Attempts of earlier lives, which a replay ended.
-    pub earlier: u32,
-    /// When an attempt first failed, over all lives, where that is known.
-    pub first_failed_at: Option<Timestamp>,
-}
-
-impl Tries {
-    /// A job that no worker has had yet.
-    pub const NONE: Tries = Tries { attempt: 1, earlier: 0, first_failed_at: None };
-
-    /// Attempts over all lives, this one included.
-    pub const fn in_all(self) -> u32 {
-        self.earlier.saturating_add(self.attempt)
-    }
 }
 
 /// A text that is no job; says what is wrong, never what the text holds.

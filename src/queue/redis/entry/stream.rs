@@ -14,8 +14,9 @@ use deadpool_redis::redis::{RedisWrite, Value};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::queue::redis::entry::Headers;
-use crate::queue::redis::entry::element::{Element, Tries, field_of_header, header_of_field};
+use crate::queue::redis::entry::element::{Element, field_of_header, header_of_field};
 use crate::queue::redis::entry::members;
+use crate::queue::tries::Tries;
 
 /// An entry that is no job; says what is wrong, never what the entry holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Jobs of one call on their way to Kafka.
+//! Jobs of one call on their way into a queue that is elsewhere.
 
 use crate::domain::job::Job;
 use crate::queue::StoringAnswer;
