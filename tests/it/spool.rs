@@ -1,17 +1,14 @@
 //! The spool before a real Redis: outages, kills in the midst of them, and what workers then find.
 
-use std::collections::{HashMap, HashSet};
-use std::future::poll_fn;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::jobs::type_of;
+use crate::support::keyed_clients::{Found, KeyedClients, Repeats, spool_is_empty, spooling_policy};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
 use crate::support::redis::Redis;
@@ -33,7 +30,7 @@ async fn an_outage_of_a_minute_at_rated_load_loses_no_receipt() {
 async fn a_tier_that_does_not_spool_is_told_to_wait_and_one_that_does_is_taken_also_from_the_start() {
     let mut redis = Redis::durable(&[]).await;
     redis.kill();
-    let gateway = spooling(&redis, &policy()).start().await;
+    let gateway = spooling(&redis, &spooling_policy()).start().await;
     let receipt = gateway.accept("p1", "early").await;
     assert_eq!(receipt.durability, "spooled");
     let answer = gateway.post("bulk", &[("tidegate-type", type_of("p2"))]).await;
@@ -52,7 +49,7 @@ async fn a_tier_that_does_not_spool_is_told_to_wait_and_one_that_does_is_taken_a
     assert_eq!(gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]), 1);
     assert_eq!(gateway.ingest.get("/readyz").send().await.status, 200);
     redis.restart().await;
-    empties(&gateway, "p1").await;
+    spool_is_empty(&gateway, "p1").await;
     let found = entries(&redis, "jobs:standard").await;
     assert_eq!(found.iter().map(Taken::id).collect::<Vec<_>>(), [receipt.id.as_str()]);
     assert_eq!(gateway.accept("p1", "late").await.durability, "disk");
@@ -66,7 +63,7 @@ async fn a_tier_that_does_not_spool_is_told_to_wait_and_one_that_does_is_taken_a
 #[tokio::test]
 async fn a_full_spool_is_an_outage_and_critical_work_still_has_room() {
     let mut redis = Redis::durable(&[]).await;
-    let policy = policy().tier("p2", "spool", "true");
+    let policy = spooling_policy().tier("p2", "spool", "true");
     let gateway = spooling(&redis, &policy).set("spool.max_bytes", "2MiB").start().await;
     redis.kill();
     let large = "x".repeat(20_000);
@@ -84,7 +81,7 @@ async fn a_full_spool_is_an_outage_and_critical_work_still_has_room() {
     assert_eq!(answer.problem(503, "backend_unavailable").outcome, "not_stored");
     redis.restart().await;
     for (tier, queue) in [("p0", "jobs:critical"), ("p1", "jobs:standard"), ("p2", "jobs:bulk")] {
-        empties(&gateway, tier).await;
+        spool_is_empty(&gateway, tier).await;
         let spooled = spooled[tier];
         assert_eq!(entries(&redis, queue).await.len(), spooled, "{tier}");
     }
@@ -95,7 +92,7 @@ async fn a_full_spool_is_an_outage_and_critical_work_still_has_room() {
 #[tokio::test]
 async fn a_job_sent_again_after_an_open_answer_keeps_its_id_through_the_spool() {
     let redis = Redis::durable(&[]).await;
-    let gateway = spooling(&redis, &policy()).set("limits.request_timeout", "3s").start().await;
+    let gateway = spooling(&redis, &spooling_policy()).set("limits.request_timeout", "3s").start().await;
     gateway.accept("p1", "before").await;
     redis.stop();
     let key = [("idempotency-key", "k"), ("tidegate-type", "order")];
@@ -110,7 +107,7 @@ async fn a_job_sent_again_after_an_open_answer_keeps_its_id_through_the_spool() 
     let receipt = again.receipt();
     assert_eq!(receipt.durability, "spooled");
     redis.cont();
-    empties(&gateway, "p1").await;
+    spool_is_empty(&gateway, "p1").await;
     let found = entries(&redis, "jobs:standard").await;
     let once: Vec<_> = found.iter().filter(|entry| entry.text() == "once").map(Taken::id).collect();
     assert_eq!(once, [receipt.id.as_str()]);
@@ -122,7 +119,7 @@ async fn a_job_sent_again_after_an_open_answer_keeps_its_id_through_the_spool() 
 #[tokio::test]
 async fn a_gateway_that_is_stopped_in_an_outage_keeps_its_spool_for_the_next_start() {
     let mut redis = Redis::durable(&[]).await;
-    let mut gateway = spooling(&redis, &policy()).start().await;
+    let mut gateway = spooling(&redis, &spooling_policy()).start().await;
     redis.kill();
     let mut ids = Vec::new();
     until("three jobs are spooled", Duration::from_secs(10), async || {
@@ -138,38 +135,29 @@ async fn a_gateway_that_is_stopped_in_an_outage_keeps_its_spool_for_the_next_sta
     assert!(gateway.log().contains("jobs stay in the spool for the next start"));
     redis.restart().await;
     gateway.restart().await;
-    empties(&gateway, "p0").await;
+    spool_is_empty(&gateway, "p0").await;
     let found = entries(&redis, "jobs:critical").await;
     assert_eq!(found.iter().map(Taken::id).collect::<Vec<_>>(), ids);
     gateway.finish_after_outage().await;
-}
-
-/// What clients of one play know.
-#[derive(Default)]
-struct Book {
-    /// Id by payload, in order of the receipts.
-    receipts: Mutex<Vec<(String, String)>>,
-    spooled: Mutex<usize>,
-    refused: Mutex<usize>,
-    over: AtomicBool,
 }
 
 /// Clients of one key each go on while Redis dies and comes back; with `kills` the gateway dies in the outage and again while
 /// it empties the spool.
 async fn play(outage: Duration, kills: bool) {
     let mut redis = Redis::durable(&[]).await;
-    let mut gateway = spooling(&redis, &policy().tier("p1", "target", "{ depth: 4000 }")).start().await;
-    let book = Book::default();
-    load(&gateway, &book, Duration::from_secs(2)).await;
+    let mut gateway =
+        spooling(&redis, &spooling_policy().tier("p1", "target", "{ depth: 4000 }")).start().await;
+    let clients = KeyedClients::default();
+    clients.work(&gateway, Duration::from_secs(2)).await;
     redis.kill();
     if kills {
-        load_until_killed(&mut gateway, &book, outage / 2).await;
-        load(&gateway, &book, outage / 2).await;
+        clients.work_until_killed(&mut gateway, outage / 2).await;
+        clients.work(&gateway, outage / 2).await;
     } else {
-        load(&gateway, &book, outage).await;
+        clients.work(&gateway, outage).await;
     }
     let waiting = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", "p1")]);
-    println!("{waiting} in the spool after {outage:?}, {} receipts", book.receipts.lock().unwrap().len());
+    println!("{waiting} in the spool after {outage:?}, {} receipts", clients.receipts());
     assert!(waiting > 1_000, "only {waiting} in the spool");
     redis.restart().await;
     let mut found = Vec::new();
@@ -198,97 +186,13 @@ async fn play(outage: Duration, kills: bool) {
         })
         .await;
         println!("emptied in {:?} more", started.elapsed());
-        book.over.store(true, Ordering::Relaxed);
     };
-    tokio::join!(rest, load(&gateway, &book, Duration::from_secs(600)));
-    book.over.store(false, Ordering::Relaxed);
-    load(&gateway, &book, Duration::from_secs(1)).await;
+    clients.work_during(&gateway, rest).await;
+    clients.work(&gateway, Duration::from_secs(1)).await;
     while take_some(&redis, &mut found).await > 0 {}
-    book.check(&found);
+    let found: Vec<_> = found.iter().map(|taken| Found { id: taken.id(), payload: taken.text() }).collect();
+    clients.check(&found, Repeats::Never);
     gateway.finish_after_outage().await;
-}
-
-/// Each client sends one job after the other under its own ordering key, for so long or until the play is over.
-async fn load(gateway: &Gateway, book: &Book, period: Duration) {
-    let end = Instant::now() + period;
-    all((0..CLIENTS).map(|client| client_of(gateway, book, client, end))).await;
-}
-
-async fn load_until_killed(gateway: &mut Gateway, book: &Book, period: Duration) {
-    {
-        let kill = async {
-            sleep(period).await;
-            gateway.signal("KILL");
-        };
-        tokio::join!(kill, load(gateway, book, period + Duration::from_secs(60)));
-    }
-    gateway.kill();
-    gateway.restart().await;
-}
-
-/// Until all of them are ready.
-async fn all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
-    let mut waiting: Vec<_> = futures.map(Box::pin).collect();
-    poll_fn(|context| {
-        waiting.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-async fn client_of(gateway: &Gateway, book: &Book, client: usize, end: Instant) {
-    let mut ticks = interval(Duration::from_secs(1) / PER_CLIENT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let key = format!("key-{client}");
-    while !book.over.load(Ordering::Relaxed) && Instant::now() < end {
-        ticks.tick().await;
-        let payload = format!("{client}/{}", rand::random::<u64>());
-        let headers = [("tidegate-type", "order"), ("tidegate-ordering-key", key.as_str())];
-        let Ok(answer) = gateway.try_post(&payload, &headers).await else { return };
-        if answer.status == 202 {
-            let receipt = answer.receipt();
-            *book.spooled.lock().unwrap() += usize::from(receipt.durability == "spooled");
-            book.receipts.lock().unwrap().push((payload, receipt.id));
-        } else {
-            assert!(matches!(answer.status, 429 | 503 | 504), "{answer:?}");
-            *book.refused.lock().unwrap() += 1;
-        }
-    }
-}
-
-impl Book {
-    /// Every receipt is there once, under its id, and per key in the order of the receipts.
-    fn check(&self, found: &[Taken]) {
-        let receipts = self.receipts.lock().unwrap();
-        println!(
-            "{} receipts, {} of them spooled, {} refused, {} found",
-            receipts.len(),
-            self.spooled.lock().unwrap(),
-            self.refused.lock().unwrap(),
-            found.len()
-        );
-        assert!(*self.spooled.lock().unwrap() > 1_000, "the outage was too short to prove anything");
-        let mut ids = HashSet::new();
-        let twice: Vec<_> = found.iter().filter(|taken| !ids.insert(taken.id())).collect();
-        assert!(twice.is_empty(), "{} ids twice: {twice:?}", twice.len());
-        let missing: Vec<_> = receipts.iter().filter(|(_, id)| !ids.contains(id.as_str())).collect();
-        assert!(missing.is_empty(), "{} of {} missing: {missing:?}", missing.len(), receipts.len());
-        let known: HashSet<_> = receipts.iter().map(|(payload, _)| payload.as_str()).collect();
-        for client in 0..CLIENTS {
-            let prefix = format!("{client}/");
-            let sent: Vec<_> = receipts
-                .iter()
-                .map(|(payload, _)| payload.as_str())
-                .filter(|p| p.starts_with(&prefix))
-                .collect();
-            let came: Vec<_> = found
-                .iter()
-                .map(Taken::text)
-                .filter(|p| p.starts_with(&prefix) && known.contains(p))
-                .collect();
-            assert!(sent == came, "the order of key {client} is another one");
-        }
-    }
 }
 
 /// Posts until the spool is full; how many jobs it took.
@@ -312,14 +216,6 @@ async fn fill(gateway: &Gateway, tier: &str, payload: &str) -> usize {
     })
     .await;
     count
-}
-
-async fn empties(gateway: &Gateway, tier: &str) {
-    until("the spool is empty", Duration::from_secs(30), async || {
-        let left = gateway.metrics().await.count("tidegate_spool_depth", &[("tier", tier)]);
-        (left == 0).then_some(())
-    })
-    .await;
 }
 
 /// Takes jobs as a worker until there are so many.
@@ -351,10 +247,6 @@ async fn entries(redis: &Redis, queue: &str) -> Vec<Taken> {
     redis.cli(&["XRANGE", queue, "-", "+"]).await.items().iter().map(|entry| of_entry(entry).1).collect()
 }
 
-fn policy() -> Policy {
-    Policy::calm().tier("p0", "spool", "true").tier("p1", "spool", "true")
-}
-
 fn spooling(redis: &Redis, policy: &Policy) -> Setup {
     let setup = Setup::with(policy);
     let path = setup.folder().join("spool.db").display().to_string();
@@ -365,7 +257,3 @@ fn spooling(redis: &Redis, policy: &Policy) -> Setup {
         .set("redis.trim", "never")
         .set("spool.path", &path)
 }
-
-const CLIENTS: usize = 10;
-/// Jobs a second of each.
-const PER_CLIENT: u32 = 100;

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod kafka;
 pub mod kafka_client;
 pub mod kafka_worker;
+pub mod keyed_clients;
 pub mod metrics;
 pub mod policy;
 pub mod poll;
