@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::app::backend::Backend;
 use crate::clock::Clock;
-use crate::config::{AdminSettings, Settings};
+use crate::config::{AdminSettings, KeysFile, Settings};
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
 use crate::queue::embedded::EmbeddedQueue;
@@ -42,8 +42,11 @@ use crate::runtime::shutdown;
 use crate::runtime::signals::StopSignals;
 use crate::runtime::spool_drain::SpoolDrain;
 use crate::server::access::Access;
+use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::guard::Guard;
 use crate::server::admin::{Admin, admin_router, events};
+use crate::server::client_limit::ClientLimit;
+use crate::server::cors;
 use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
@@ -106,6 +109,9 @@ pub enum StartError {
     /// The runtime's threads.
     #[error("the runtime cannot start")]
     Runtime(#[source] io::Error),
+    /// The thread that watches a file.
+    #[error("the keys file cannot be watched")]
+    Watch(#[source] io::Error),
     /// The signals.
     #[error("cannot listen to stop signals")]
     Signals(#[source] io::Error),
@@ -136,7 +142,7 @@ pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
     }
     let mut control = control_loop(&gateway);
     control.first_step(gateway.queue.as_ref()).await;
-    let mut tasks = serve(&settings, &gateway, ingest, admin);
+    let mut tasks = serve(&settings, &gateway, ingest, admin)?;
     tasks.spawn(control.run(Arc::clone(&gateway.queue)));
     if let Some(exchange) = exchange {
         tasks.spawn(exchange.run(gateway.lifecycle.clone()));
@@ -239,19 +245,42 @@ fn exchange(settings: &Settings, gateway: &Gateway) -> Result<Option<Exchange>, 
     Ok(Some(Exchange::new(share.clone(), admission, meeting_point, &queues, gateway.clock)?))
 }
 
+/// Who may do what; what follows the keys file and forgets clients runs from here on.
+fn access(settings: &Settings, gateway: &Gateway, tasks: &mut JoinSet<()>) -> Result<Access, StartError> {
+    let metrics = &gateway.metrics;
+    let mut access = Access::without_keys(settings.anonymous.submit, settings.anonymous_may_lease());
+    if let Some(KeysFile { path, table }) = &settings.keys {
+        let ring = Arc::new(KeyRing::new(table.clone()));
+        let following = Arc::clone(&ring).follow(path, Arc::clone(metrics));
+        tasks.spawn(following.map_err(StartError::Watch)?);
+        access.keys = Some(ring);
+    }
+    if let Some(rate) = settings.client_rate {
+        let proxies = settings.ingest.trusted_proxies.clone();
+        let clients = Arc::new(ClientLimit::new(rate, proxies, gateway.clock));
+        tasks.spawn(Arc::clone(&clients).keep_swept(Arc::clone(metrics)));
+        access.clients = Some(clients);
+    }
+    Ok(access)
+}
+
 /// Starts both listeners.
-fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: TcpListener) -> JoinSet<()> {
-    let access = Access {
-        anonymous_submits: settings.anonymous.submit,
-        anonymous_leases: settings.anonymous_may_lease(),
-    };
+fn serve(
+    settings: &Settings,
+    gateway: &Gateway,
+    ingest: TcpListener,
+    admin: TcpListener,
+) -> Result<JoinSet<()>, StartError> {
     let mut tasks = JoinSet::new();
+    let access = access(settings, gateway, &mut tasks)?;
+    let keys = access.keys.clone();
     let ingest_state = Ingest::new(gateway.clone(), settings.limits, access);
-    let ingest_routes =
-        Routes { usual: ingest_router(Arc::clone(&ingest_state)), crowded: crowded_router(ingest_state) };
+    let ingest_routes = [ingest_router(Arc::clone(&ingest_state)), crowded_router(ingest_state)];
+    let [usual, crowded] = ingest_routes.map(|routes| cors::around(routes, &settings.ingest.cors));
+    let ingest_routes = Routes { usual, crowded };
     let AdminSettings { listen, token, hosts } = settings.admin.clone();
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
-    let admin_state = Admin::new(gateway.clone(), settings.limits, guard);
+    let admin_state = Admin::new(gateway.clone(), settings.limits, guard, keys);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
     let admin_routes = admin_router(admin_state);
     // Operators are answered beyond the bound too: each then gets one answer.
@@ -267,7 +296,7 @@ fn serve(settings: &Settings, gateway: &Gateway, ingest: TcpListener, admin: Tcp
             async move { listen::serve(listener, routes, &limits, count, lifecycle, in_flight).await },
         );
     }
-    tasks
+    Ok(tasks)
 }
 
 /// The writer finishes its transaction and syncs; a slow disk gets this long.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::cli::{BAD_USAGE, Options};
 use crate::config::load::{self, LoadError, Sources, load, read_text};
 use crate::policy::compile::{self, Compiled, compile};
+use crate::server::access::keys_file::{self, read_keys};
 use crate::yaml::fault::{Fault, Faults, nearest};
 use crate::yaml::node::{Node, Value};
 use crate::yaml::read::read;
@@ -53,6 +54,10 @@ fn judge(file: &Path, sets: &[String]) -> Result<Verdict, LoadError> {
     let text = read_text(file)?;
     let tree = read(&text).map_err(|list| Faults { document: name.clone(), list })?;
     match kind(&tree) {
+        Some(Kind::Keys) => {
+            let keys = read_keys(&text, &name)?.len();
+            Ok(Verdict { good: true, text: format!("{name}: keys file ok, {keys} keys") })
+        }
         Some(Kind::Policy) => Ok(good_policy(&compile(&text, &name)?)),
         Some(Kind::Configuration) => {
             load(&Sources { file: Some(file.to_owned()), variables: Vec::new(), sets: sets.to_vec() })?;
@@ -80,11 +85,12 @@ fn bad(error: LoadError) -> Verdict {
     Verdict { good: false, text: error.to_string() }
 }
 
-/// The two kinds of file.
+/// The kinds of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Configuration,
     Policy,
+    Keys,
 }
 
 /// Which kind of file this is by its top-level keys, those that are nearly right counting too. `None` where no key
@@ -104,6 +110,9 @@ fn kind(tree: &Node) -> Option<Kind> {
             })
             .sum()
     };
+    if likeness(&keys_file::TOP_LEVEL_KEYS) > 0 {
+        return Some(Kind::Keys);
+    }
     let (configuration, policy) = (likeness(&load::TOP_LEVEL_KEYS), likeness(&compile::TOP_LEVEL_KEYS));
     match configuration.max(policy) {
         0 => None,
@@ -136,6 +145,8 @@ mod tests {
             ("ingst: {}\nlimit: {}\n", Some(Kind::Configuration)),
             ("tier: {}\n", Some(Kind::Policy)),
             ("", Some(Kind::Configuration)),
+            ("keys: []\n", Some(Kind::Keys)),
+            ("kyes: []\n", Some(Kind::Keys)),
             ("colour: red\n", None),
             ("[tiers]\n", None),
         ] {

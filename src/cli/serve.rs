@@ -24,7 +24,10 @@ pub fn run(settings: Settings, compiled: Compiled) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            error!(cause = failure.source().map(ToString::to_string), "{failure}");
+            let cause = failure.source().map(ToString::to_string);
+            for line in failure.to_string().lines() {
+                error!(cause, "{line}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -41,7 +44,11 @@ pub(super) const EXAMPLES: &str = "Examples:
   tidegate serve
   tidegate serve --config config/tidegate.yaml
   tidegate serve --set ingest.listen=0.0.0.0:8080 --set policy=policies/flash-sale.yaml
-  TIDEGATE_INGEST__LISTEN=0.0.0.0:8080 tidegate serve";
+  TIDEGATE_INGEST__LISTEN=0.0.0.0:8080 tidegate serve
+
+A key for a caller, and its line in auth.keys_file:
+  key=$(openssl rand -hex 32); echo \"$key\"
+  echo \"  - { name: shop, tenant: acme, sha256: $(printf %s \"$key\" | sha256sum | cut -c-64), scopes: [submit] }\"";
 
 #[cfg(test)]
 mod tests {

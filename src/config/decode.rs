@@ -7,10 +7,12 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::config::token::read_token;
-use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, Settings, consistency, remote};
+use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, KeysFile, Settings};
+use crate::config::{callers, consistency, remote};
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
 use crate::queue::keys::KeySettings;
 use crate::runtime::shutdown::ShutdownSettings;
+use crate::server::client_limit::ClientRate;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::yaml::decode::Field;
@@ -30,8 +32,8 @@ pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
     map.set("policy", &mut settings.policy, path);
     map.set("backend", &mut settings.backend, backend);
     section(map.field("embedded"), &mut |field| embedded(field, &mut settings.embedded));
-    section(map.field("limits"), &mut |field| limits(field, &mut settings.limits));
-    section(map.field("auth"), &mut |field| auth(field, &mut settings.anonymous));
+    section(map.field("limits"), &mut |field| limits(field, &mut settings.limits, &mut settings.client_rate));
+    section(map.field("auth"), &mut |field| auth(field, &mut settings.keys, &mut settings.anonymous));
     section(map.field("redis"), &mut |field| remote::redis(field, &mut settings.redis));
     section(map.field("spool"), &mut |field| remote::spool(field, &mut settings.spool));
     section(map.field("share"), &mut |field| remote::share(field, &settings.redis.url, &mut settings.share));
@@ -57,6 +59,8 @@ fn ingest(field: &Field<'_>, ingest: &mut IngestSettings) {
     let Some(mut map) = field.mapping() else { return };
     map.set("listen", &mut ingest.listen, address);
     map.not_available("tls");
+    map.set("trusted_proxies", &mut ingest.trusted_proxies, callers::proxies);
+    map.set("cors", &mut ingest.cors, callers::cors);
     map.close();
 }
 
@@ -88,7 +92,7 @@ fn embedded(field: &Field<'_>, embedded: &mut EmbeddedSettings) {
     map.close();
 }
 
-fn limits(field: &Field<'_>, limits: &mut Limits) {
+fn limits(field: &Field<'_>, limits: &mut Limits, client_rate: &mut Option<ClientRate>) {
     let Some(mut map) = field.mapping() else { return };
     map.set("max_job_bytes", &mut limits.max_job_bytes, |field| {
         let bytes = field.size()?;
@@ -106,7 +110,7 @@ fn limits(field: &Field<'_>, limits: &mut Limits) {
     map.set("max_in_flight_bytes", &mut limits.max_in_flight_bytes, Field::size);
     map.set("request_timeout", &mut limits.request_timeout, Field::some_duration);
     map.set("header_timeout", &mut limits.header_timeout, Field::some_duration);
-    map.not_available("client_rate");
+    map.set("client_rate", client_rate, callers::rate);
     map.close();
 }
 
@@ -127,7 +131,7 @@ fn idempotency(field: &Field<'_>, keys: &mut KeySettings, keys_path: &mut PathBu
     map.close();
 }
 
-fn auth(field: &Field<'_>, anonymous: &mut AnonymousScopes) {
+fn auth(field: &Field<'_>, keys: &mut Option<KeysFile>, anonymous: &mut AnonymousScopes) {
     let Some(mut map) = field.mapping() else { return };
     map.set("anonymous", anonymous, |field| {
         let mut scopes = AnonymousScopes { submit: false, lease: false };
@@ -140,7 +144,10 @@ fn auth(field: &Field<'_>, anonymous: &mut AnonymousScopes) {
         }
         Some(scopes)
     });
-    map.not_available("keys_file");
+    // Its content is read when all of this is good: its faults are those of another document.
+    map.set("keys_file", keys, |field| {
+        path(field).map(|path| Some(KeysFile { path, ..KeysFile::default() }))
+    });
     map.close();
 }
 

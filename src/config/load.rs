@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::config::decode::decode;
 pub use crate::config::overrides::PREFIX;
 use crate::config::overrides::{put_sets, put_variables};
-use crate::config::{Backend, Settings};
+use crate::config::{Backend, KeysFile, Settings};
 use crate::domain::tier::TierMap;
 use crate::policy::compile::{Compiled, compile};
 use crate::policy::{DEFAULT_DOCUMENT, Requirement};
 use crate::queue::embedded::settings::EmbeddedDurability;
 use crate::queue::kafka::topics;
+use crate::server::access::keys_file::read_keys;
 use crate::yaml::decode::Field;
 use crate::yaml::fault::{Fault, FaultLog, Faults};
 use crate::yaml::node::{Node, Place};
@@ -81,7 +82,8 @@ pub const TOP_LEVEL_KEYS: [&str; 15] = [
 /// Puts the settings together.
 ///
 /// # Errors
-/// A named file cannot be read; or every fault of file, environment and `--set`, each with its origin.
+/// A named file cannot be read; or every fault of file, environment and `--set`, each with its origin; or, when there is
+/// none of these, every fault of the keys file.
 pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     let default = Path::new(DEFAULT_FILE);
     let file = sources.file.clone().or_else(|| default.exists().then(|| default.to_owned()));
@@ -90,7 +92,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         None => String::new(),
     };
     let name = file.as_ref().map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
-    let (settings, policy_named) = assemble(&document, name, sources)?;
+    let (mut settings, policy_named) = assemble(&document, name, sources)?;
+    if let Some(KeysFile { path, table }) = &mut settings.keys {
+        *table = read_keys(&read_text(path)?, &path.display().to_string())?;
+    }
     Ok(Loaded { settings, file, policy_named })
 }
 
@@ -213,7 +218,7 @@ mod tests {
     /// Every key of the contract: in the shipped file, and either read or refused as not available yet.
     #[test]
     fn the_shipped_file_shows_every_key() {
-        let keys = "ingest.listen ingest.tls admin.listen admin.token_file admin.hosts policy backend embedded.path \
+        let keys = "ingest.listen ingest.tls ingest.trusted_proxies ingest.cors admin.listen admin.token_file admin.hosts policy backend embedded.path \
             embedded.durability embedded.max_bytes redis.url redis.structure redis.group \
             redis.connections redis.timeout redis.wait_replicas redis.trim kafka.brokers kafka.group kafka.timeout kafka.properties spool.path spool.max_bytes limits.max_job_bytes limits.max_batch_bytes \
             limits.max_batch_jobs limits.max_connections limits.max_in_flight_bytes limits.request_timeout \
@@ -315,6 +320,35 @@ mod tests {
         assert_eq!(loaded.policy().unwrap().policy.document, DEFAULT_DOCUMENT);
         loaded.policy_named = true;
         assert!(matches!(loaded.policy(), Err(LoadError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn settings_can_be_shown_without_their_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let digest = "0123456789abcdef".repeat(4);
+        let keys = format!("keys: [{{ name: a, tenant: b, sha256: {digest}, scopes: [submit] }}]");
+        let sets = [
+            format!("admin.token_file={}", file("token", "s3cr3t-0123456789abcdef")),
+            format!("auth.keys_file={}", file("keys.yaml", &keys)),
+            "redis.url=redis://user:s3cr3t@127.0.0.1:6379".to_owned(),
+            "share.mode=redis".to_owned(),
+            "share.redis_url=redis://user:s3cr3t@127.0.0.1:6380".to_owned(),
+            "backend=redis".to_owned(),
+            "kafka.properties.sasl.password=s3cr3t".to_owned(),
+        ];
+        let config = file("config.yaml", "");
+        let loaded = load(&Sources { file: Some(config.into()), variables: Vec::new(), sets: sets.to_vec() });
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.settings.keys.as_ref().unwrap().table.len(), 1);
+        let shown = format!("{loaded:?}");
+        assert!(shown.contains("KeyTable(1 keys)") && shown.contains("6380"), "{shown}");
+        assert!(!shown.contains("s3cr3t") && !shown.contains(&digest), "{shown}");
+        assert!(!shown.contains("1, 35, 69, 103"), "the digest's bytes: {shown}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! [`load`](load::load) puts them together: defaults, the file, the environment, `--set`; the later is the stronger.
 
+mod callers;
 mod consistency;
 mod decode;
 pub mod load;
@@ -21,6 +22,10 @@ use crate::queue::redis::settings::RedisSettings;
 use crate::queue::spool::settings::SpoolSettings;
 use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown::ShutdownSettings;
+use crate::server::access::key_table::KeyTable;
+use crate::server::client_limit::ClientRate;
+use crate::server::client_limit::forwarded::TrustedProxies;
+use crate::server::cors::Origins;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
 
@@ -47,6 +52,10 @@ pub struct Settings {
     pub share: ShareSettings,
     /// What clients can make the gateway hold.
     pub limits: Limits,
+    /// What one client may send; `None` is no bound.
+    pub client_rate: Option<ClientRate>,
+    /// The keys of callers; `None` where there is no file of them.
+    pub keys: Option<KeysFile>,
     /// What a caller without a key may do.
     pub anonymous: AnonymousScopes,
     /// How the gateway stops.
@@ -62,6 +71,19 @@ pub struct Settings {
 pub struct IngestSettings {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The proxies that are believed about whom they speak for.
+    pub trusted_proxies: TrustedProxies,
+    /// The origins whose pages may ask.
+    pub cors: Origins,
+}
+
+/// The file of keys, and what stood in it when it was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeysFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its keys.
+    pub table: KeyTable,
 }
 
 /// The listener of operators.
@@ -105,7 +127,11 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            ingest: IngestSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            ingest: IngestSettings {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                trusted_proxies: TrustedProxies::default(),
+                cors: Origins::None,
+            },
             admin: AdminSettings {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
                 token: None,
@@ -132,6 +158,8 @@ impl Default for Settings {
                 request_timeout: Duration::from_secs(10),
                 header_timeout: Duration::from_secs(5),
             },
+            client_rate: None,
+            keys: None,
             anonymous: AnonymousScopes { submit: true, lease: false },
             shutdown: ShutdownSettings { delay: Duration::ZERO, grace: Duration::from_secs(20) },
             log: LogSettings { format: LogFormat::Text, level: tracing::Level::INFO },

@@ -13,6 +13,7 @@ use http::request::Parts;
 use crate::domain::bound::Bound;
 use crate::domain::tier::Tier;
 use crate::policy::classify::HeadVerdict;
+use crate::server::access::Scope;
 use crate::server::batch;
 use crate::server::draft;
 use crate::server::ingest;
@@ -79,7 +80,7 @@ async fn refuse(ingest: &Ingest, request: Request) -> Response {
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
     let checked =
-        ingest.check_taking_jobs().and_then(|()| ingest.access.submitter(&parts.headers).map(|_| ()));
+        ingest.check_taking_jobs().and_then(|()| ingest.access.enter(&parts, Scope::Submit).map(|_| ()));
     let problem = checked.err().unwrap_or_else(|| Problem::beyond(Bound::Connections));
     let answer = ingest.refused(problem, arrived);
     ingest.intake(&parts.headers, body, arrived).discard_rest().await;

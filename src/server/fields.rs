@@ -24,6 +24,8 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// What is left of it.
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The addresses that a request has passed, as proxies add them.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Names the request in the answer and in reports to operators.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -20,11 +20,17 @@ pub async fn answer(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
     let intake = ingest.intake(&parts.headers, body, arrived);
-    let answer = match ingest.check_taking_jobs().and_then(|()| grant(&ingest, &parts)) {
+    let answer = match check(&ingest, &parts).and_then(|()| grant(&ingest, &parts)) {
         Ok(granted) => granted,
         Err(problem) => ingest.refused(problem, arrived),
     };
     intake.answered(answer).await
+}
+
+/// It stores nothing and its answer promises nothing, so it needs no key; each delivery does.
+fn check(ingest: &Ingest, parts: &Parts) -> Result<(), Problem> {
+    ingest.check_taking_jobs()?;
+    ingest.access.enter_unnamed(parts)
 }
 
 /// The methods of the path.

@@ -21,6 +21,7 @@ use crate::policy::Policy;
 use crate::queue::Stored;
 use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
+use crate::server::access::Scope;
 use crate::server::body::Intake;
 use crate::server::by_head;
 use crate::server::draft::{self, Draft};
@@ -59,7 +60,7 @@ async fn accept(
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     ingest.check_taking_jobs()?;
-    let caller = ingest.access.submitter(&parts.headers)?;
+    let caller = ingest.access.enter(parts, Scope::Submit)?;
     let limit = ingest.limits.max_job_bytes;
     let declared = intake.declared();
     let mut held =
@@ -303,7 +304,7 @@ mod tests {
         let ingest = Ingest::new(
             desk.gateway.clone(),
             Limits { max_in_flight_bytes: 800, ..LIMITS },
-            Access { anonymous_submits: true, anonymous_leases: true },
+            Access::without_keys(true, true),
         );
         let router = ingest_router(ingest);
         let body: &'static str = "x".repeat(750).leak();

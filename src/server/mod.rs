@@ -4,8 +4,9 @@
 //!
 //! 1. [`listen`]: a connection within the bound ([`listen::slots`]; what is answered beyond it: [`crowd`]), a head within its
 //!    time ([`listen::patience`]); counted as in flight until answered.
-//! 2. the router below: 404 and 405 are problem documents too.
-//! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this.
+//! 2. [`cors`]: is the browser told that a page may ask and read this; the router below: 404 and 405 are problem
+//!    documents too.
+//! 3. [`state`]: is the gateway taking jobs still; [`access`]: may the caller do this; [`client_limit`]: not too often.
 //! 4. [`budget`]: is there memory for the body.
 //! 5. [`framing`], [`job_head`]: is the head well formed; [`event`]: if it is a CloudEvent, is it a valid one.
 //! 6. [`keyed`]: does the idempotency key stand for a job that is stored already; then no gate is asked.
@@ -22,6 +23,8 @@ pub mod batch;
 pub mod body;
 pub mod budget;
 pub mod by_head;
+pub mod client_limit;
+pub mod cors;
 pub mod crowd;
 pub mod draft;
 pub mod event;

@@ -124,11 +124,11 @@ impl Desk {
             metrics,
         };
         gateway.lifecycle.advance(Phase::Running);
-        let access = Access { anonymous_submits: true, anonymous_leases: true };
+        let access = Access::without_keys(true, true);
         let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new());
         Desk {
             ingest: ingest_router(Ingest::new(gateway.clone(), LIMITS, access)),
-            admin: admin_router(Admin::new(gateway.clone(), LIMITS, guard)),
+            admin: admin_router(Admin::new(gateway.clone(), LIMITS, guard, None)),
             gateway,
             _folder: folder,
         }
@@ -136,7 +136,7 @@ impl Desk {
 
     /// The ingest listener's routes under other bounds.
     pub fn bounded(&self, limits: Limits) -> Router {
-        let access = Access { anonymous_submits: true, anonymous_leases: true };
+        let access = Access::without_keys(true, true);
         ingest_router(Ingest::new(self.gateway.clone(), limits, access))
     }
 

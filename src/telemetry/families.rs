@@ -67,6 +67,9 @@ families! {
     WAITING_POLLS = "tidegate_waiting_polls" [] "Workers' long polls that wait for a job.";
     LIMIT = "tidegate_limit" ["bound"] "The bound on what the gateway holds: connections per listener, bytes of bodies, batches, polls.";
     OVERLOADED = "tidegate_overloaded_total" ["bound"] "Jobs and requests answered overloaded, by the bound that was reached.";
+    API_KEYS = "tidegate_api_keys" [] "API keys in force.";
+    KEYS_RELOADS = "tidegate_keys_reloads_total" ["result"] "Readings of the keys file by result.";
+    LIMITED_CLIENTS = "tidegate_limited_clients" [] "Clients that the client limit remembers, at the last sweep.";
     POLICY_REVISION = "tidegate_policy_revision_info" ["revision"] "1 for the policy in force.";
     POLICY_RELOADS = "tidegate_policy_reloads_total" ["result"] "Policy reloads by result.";
     BUILD_INFO = "tidegate_build_info" ["version"] "1 for the running version.";

@@ -1,6 +1,7 @@
-//! Logs: text for people, JSON for machines; one line per state change.
+//! Logs: text for people, JSON for machines; one line per state change, whatever its fields hold.
 
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,115 @@ pub enum LogFormat {
 
 /// Sends the process's logs to standard error in the form asked for. A second call changes nothing.
 pub fn init(settings: LogSettings) {
-    let lines =
-        tracing_subscriber::fmt().with_max_level(settings.level).with_writer(io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(settings.level)
+        .with_writer(|| OneLine(io::stderr()))
+        .with_target(false);
     // An error means that logging is set up already, which only happens in tests.
     let _ = match settings.format {
         LogFormat::Text => tracing::subscriber::set_global_default(lines.with_ansi(false).finish()),
         LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
     };
+}
+
+/// Writes each event, which comes as a whole, as one line of visible characters: what a server or a client said can
+/// neither look like a further event nor steer the terminal that shows it.
+#[derive(Debug)]
+pub struct OneLine<W>(pub W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        if line.chars().any(is_hidden) {
+            self.0.write_all((shown(line) + end).as_bytes())?;
+        } else {
+            self.0.write_all(text.as_bytes())?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// What steers a terminal, or ends or turns a line for who reads it.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// With hidden characters as JSON writes them: within a JSON string they stay the same characters.
+fn shown(line: &str) -> String {
+    line.chars().fold(String::with_capacity(line.len() + 16), |mut shown, c| {
+        if is_hidden(c) {
+            // Writing to a text cannot fail.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing::{info, warn};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const HOSTILE: &str =
+        "a\r\n2026-01-01T00:00:00Z  INFO forged\u{0}\u{7}\u{1b}[2J\u{9b}31m\u{7f}\u{85}\u{2028}\u{202e}b\tc";
+
+    fn logged(format: LogFormat) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt().with_writer(move || OneLine(writer.clone())).with_target(false);
+        let event = || {
+            let name = HOSTILE;
+            info!(name, shown = %HOSTILE, debug = ?HOSTILE, "{HOSTILE}");
+            warn!("käufer ☃");
+        };
+        match format {
+            LogFormat::Text => tracing::subscriber::with_default(lines.with_ansi(false).finish(), event),
+            LogFormat::Json => {
+                tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), event)
+            }
+        }
+        let text = kept.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn whatever_its_fields_hold_an_event_is_one_line_of_visible_characters() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let log = logged(format);
+            assert_eq!(log.matches('\n').count(), 2, "{log}");
+            assert!(log.lines().all(|line| !line.chars().any(is_hidden)), "{log:?}");
+            assert!(log.contains("forged") && log.contains("käufer ☃"), "{log}");
+        }
+    }
+
+    #[test]
+    fn a_json_line_still_says_what_was_said() {
+        let log = logged(LogFormat::Json);
+        let event: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+        assert_eq!((&event["name"], &event["shown"]), (&HOSTILE.into(), &HOSTILE.into()));
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
 use crate::domain::bound::Bound;
 use crate::domain::code::Code;
@@ -24,6 +24,9 @@ pub struct Metrics {
     invalid: IntCounterVec,
     overloaded: IntCounterVec,
     stored_late: TierMap<IntCounter>,
+    api_keys: Gauge,
+    keys_reloads: IntCounterVec,
+    limited_clients: Gauge,
     request: HistogramVec,
     decision: Histogram,
     store: TierMap<Histogram>,
@@ -57,6 +60,27 @@ pub struct Counts {
     pub refused: u64,
 }
 
+/// What became of a keys file that was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysReload {
+    /// Its keys are in force.
+    Applied,
+    /// It says what is in force already.
+    Unchanged,
+    /// It is wrong, and the keys from before stay in force.
+    Rejected,
+}
+
+impl KeysReload {
+    const fn as_str(self) -> &'static str {
+        match self {
+            KeysReload::Applied => "applied",
+            KeysReload::Unchanged => "unchanged",
+            KeysReload::Rejected => "rejected",
+        }
+    }
+}
+
 impl Metrics {
     /// Every family, registered and showing zero; `classic_names` adds the aliases.
     ///
@@ -78,6 +102,9 @@ impl Metrics {
             invalid: family::JOBS_INVALID.counters(&registry)?,
             overloaded: family::OVERLOADED.counters(&registry)?,
             stored_late: TierMap::from_fn(|tier| stored_late.with_label_values(&[tier.as_str()])),
+            api_keys: family::API_KEYS.gauge(&registry)?,
+            keys_reloads: family::KEYS_RELOADS.counters(&registry)?,
+            limited_clients: family::LIMITED_CLIENTS.gauge(&registry)?,
             request: family::REQUEST_DURATION.histograms(&registry, REQUEST_SECONDS)?,
             decision: family::DECISION_DURATION.histogram(&registry, DECISION_SECONDS)?,
             store: TierMap::from_fn(|tier| store.with_label_values(&[tier.as_str()])),
@@ -121,6 +148,21 @@ impl Metrics {
     /// Counts jobs stored after their request was answered 504.
     pub fn stored_late(&self, tier: Tier, jobs: u64) {
         self.stored_late[tier].inc_by(jobs);
+    }
+
+    /// Shows how many API keys are in force.
+    pub fn api_keys(&self, keys: usize) {
+        self.api_keys.set(count(keys));
+    }
+
+    /// Counts one reading of the keys file.
+    pub fn keys_reload(&self, result: KeysReload) {
+        self.keys_reloads.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// Shows how many clients the client limit remembers.
+    pub fn limited_clients(&self, clients: usize) {
+        self.limited_clients.set(count(clients));
     }
 
     /// Records one answered job request.
@@ -181,6 +223,9 @@ impl Metrics {
         for bound in Bound::ALL {
             self.overloaded.with_label_values(&[bound.as_str()]);
         }
+        for result in [KeysReload::Applied, KeysReload::Unchanged, KeysReload::Rejected] {
+            self.keys_reloads.with_label_values(&[result.as_str()]);
+        }
         for tier in Tier::ALL {
             self.request.with_label_values(&[tier.as_str(), status_label(202)]);
         }
@@ -188,6 +233,10 @@ impl Metrics {
             self.invalid.with_label_values(&[code.as_str()]);
         }
     }
+}
+
+fn count(things: usize) -> f64 {
+    u32::try_from(things).map_or(f64::INFINITY, f64::from)
 }
 
 const fn label(tier: Option<Tier>) -> &'static str {

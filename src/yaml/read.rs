@@ -20,8 +20,16 @@ pub const MAX_KEYS: usize = 10_000;
 /// Every key that is written twice; or the first thing after which the rest cannot be understood: bad syntax, a
 /// second document, an anchor, alias or tag, a key that is not a single word, too many bytes, levels or keys.
 pub fn read(text: &str) -> Result<Node, Vec<Fault>> {
-    if text.len() > MAX_BYTES {
-        let message = format!("the document has {} bytes, at most {MAX_BYTES} are read", text.len());
+    read_up_to(text, MAX_BYTES)
+}
+
+/// As [`read`], for a kind of document that may have as many bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_up_to(text: &str, most: usize) -> Result<Node, Vec<Fault>> {
+    if text.len() > most {
+        let message = format!("the document has {} bytes, at most {most} are read", text.len());
         return Err(vec![Fault::error(Place::Document, "", message)]);
     }
     let mut tree = Tree::default();

@@ -1,5 +1,9 @@
 //! The explanation of one request: every check in the gateway's order, made by the parts that the gateway runs.
 
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use serde_json::{Value, json};
 
@@ -9,9 +13,11 @@ use crate::cli::explain::gate;
 use crate::cli::explain::model::Model;
 use crate::cli::explain::request::Route;
 use crate::cli::explain::told::{Explanation, JobTold, RequestTold};
+use crate::config::Settings;
 use crate::domain::tier::{Tier, TierSet};
 use crate::policy::classify::{Classified, Head, HeadVerdict};
 use crate::policy::origin::TierFrom;
+use crate::server::access::key_ring::KeyRing;
 use crate::server::access::{ANONYMOUS, Access, Caller};
 use crate::server::body::coding::Coding;
 use crate::server::event::media_type::Form;
@@ -50,11 +56,10 @@ fn before_the_gate(case: &Case<'_>, parts: &mut Parts, course: &mut Course) {
         _ => Ok(format!("{} takes jobs", parts.uri.path())),
     };
     course.step("route", route, Value::Null);
-    let access = Access {
-        anonymous_submits: settings.anonymous.submit,
-        anonymous_leases: settings.anonymous_may_lease(),
-    };
-    let may = access.submitter(&parts.headers).map(|_| "callers without a key may submit".to_owned());
+    let may = caller(settings, &parts.headers).map(|caller| match &*caller.tenant {
+        ANONYMOUS => "callers without a key may submit".to_owned(),
+        tenant => format!("a key of `{tenant}` that may submit, up to {}", caller.ceiling),
+    });
     course.step("authentication", may, Value::Null);
     let (limit, head) = match request.route {
         Route::Batch => {
@@ -72,6 +77,16 @@ fn before_the_gate(case: &Case<'_>, parts: &mut Parts, course: &mut Course) {
     let head = head.map(|()| format!("well formed, {bytes} of at most {limit}"));
     course.step("head", head, json!({ "declared_bytes": request.declared, "max_bytes": limit }));
     note_on_request(case, limit, course);
+}
+
+/// Who sends a request with this head, as far as the head says it.
+///
+/// # Errors
+/// As the gateway's authentication.
+pub(super) fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let keys = settings.keys.as_ref().map(|file| Arc::new(KeyRing::new(file.table.clone())));
+    let anonymous = Access::without_keys(settings.anonymous.submit, settings.anonymous_may_lease());
+    Access { keys, ..anonymous }.submitter(headers)
 }
 
 /// Reads the event that the body is, if it is one: its attributes stand in the head from then on.
@@ -110,9 +125,9 @@ fn note_on_request(case: &Case<'_>, limit: u64, course: &mut Course) {
     if let (Ok(Some(coding)), Some(_)) = (Coding::of(&request.parts.headers), &request.payload) {
         course.note(format!("the body is taken for what the {coding} body decodes to"));
     }
-    if request.tenant != ANONYMOUS {
+    if request.tenant != ANONYMOUS && !request.parts.headers.contains_key(AUTHORIZATION) {
         course.note(format!(
-            "keys are not available yet, every caller is `{ANONYMOUS}`: this is what rules would say of `{}`",
+            "no key is given: without one every caller is `{ANONYMOUS}`; what follows is said of `{}`",
             request.tenant
         ));
     }
@@ -137,7 +152,9 @@ fn classified(case: &Case<'_>, mut parts: Parts, event: Option<Result<(), Proble
         declared = None;
     }
     let payload = case.request.bytes();
-    let caller = Caller { tenant: case.request.tenant.as_str().into(), ceiling: Tier::P0 };
+    let ceiling =
+        caller(case.settings, &case.request.parts.headers).map_or(Tier::P0, |caller| caller.ceiling);
+    let caller = Caller { tenant: case.request.tenant.as_str().into(), ceiling };
     let head = draft::rule_head(&parts, &caller, case.policy, declared);
     let form = if event.is_some() { Form::Event } else { Form::Opaque };
     let verdict = by_head::verdict(case.policy, &head, form);

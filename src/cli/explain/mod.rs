@@ -17,7 +17,7 @@ use clap::builder::NonEmptyStringValueParser;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::cli::explain::course::Case;
-use crate::cli::explain::explanation::explanation;
+use crate::cli::explain::explanation::{caller, explanation};
 use crate::cli::explain::model::Queues;
 use crate::cli::explain::request::{JobRequest, RequestError};
 use crate::cli::{BAD_USAGE, Options};
@@ -114,13 +114,18 @@ fn explain(options: &Options, arguments: Arguments) -> Result<String, ExplainErr
         (loaded.settings.policy, loaded.policy_named) = (file, true);
     }
     let compiled = loaded.policy()?;
-    let request = JobRequest::new(
+    let mut request = JobRequest::new(
         arguments.method,
         arguments.path,
         arguments.headers,
         arguments.tenant,
         arguments.body.as_deref(),
     )?;
+    if request.tenant == ANONYMOUS
+        && let Ok(caller) = caller(&loaded.settings, &request.parts.headers)
+    {
+        request.tenant = caller.tenant.to_string();
+    }
     let case = Case {
         settings: &loaded.settings,
         policy: &compiled.policy,

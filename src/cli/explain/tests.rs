@@ -244,7 +244,7 @@ fn rules_see_the_tenant_and_the_query() {
     let policy = "rules:\n  - { when: { tenant: acme, query: { mode: night } }, tier: p2 }\n";
     let acme = told(&["--tenant=acme", "--path=/v1/jobs?mode=night"], policy);
     assert_eq!(acme.job.unwrap().place.as_deref(), Some("p.yaml:2:5"));
-    assert!(acme.notes.iter().any(|note| note.contains("keys are not available yet")), "{:?}", acme.notes);
+    assert!(acme.notes.iter().any(|note| note.contains("no key is given")), "{:?}", acme.notes);
     assert_eq!(told(&["--path=/v1/jobs?mode=night"], policy).job.unwrap().tier_from, "default_tier");
 }
 

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::domain::code::Code;
 use crate::runtime::gateway::Gateway;
+use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
 use crate::server::leases::reply::json;
@@ -34,13 +35,14 @@ pub struct Admin {
     gateway: Gateway,
     limits: Limits,
     guard: Guard,
+    keys: Option<Arc<KeyRing>>,
     events: Events,
 }
 
 impl Admin {
-    /// The state of a listener behind this guard.
-    pub fn new(gateway: Gateway, limits: Limits, guard: Guard) -> Arc<Admin> {
-        Arc::new(Admin { gateway, limits, guard, events: Events::new() })
+    /// The state of a listener behind this guard, which shows what becomes of the ingest listener's keys.
+    pub fn new(gateway: Gateway, limits: Limits, guard: Guard, keys: Option<Arc<KeyRing>>) -> Arc<Admin> {
+        Arc::new(Admin { gateway, limits, guard, keys, events: Events::new() })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::queue::{Durability, GroupBacklog, JobQueue};
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
 use crate::runtime::share::Share;
+use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::Admin;
 use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
@@ -53,8 +54,24 @@ pub(in crate::server) struct Status<'a> {
     in_flight_requests: usize,
     event_listeners: usize,
     event_listeners_dropped: u64,
+    /// The keys of clients and workers; null where there is no file of them.
+    keys: Option<KeysStatus>,
     share: ShareStatus,
     tiers: Tiers<'a>,
+}
+
+/// The keys in force, of which only the number is ever shown.
+#[derive(Serialize, JsonSchema)]
+struct KeysStatus {
+    in_force: usize,
+    /// What is wrong with the file, while the keys from before stay in force.
+    fault: Option<String>,
+}
+
+impl KeysStatus {
+    fn of(ring: &KeyRing) -> KeysStatus {
+        KeysStatus { in_force: ring.in_force().len(), fault: ring.fault() }
+    }
 }
 
 /// What this gateway has of what all that share its backend let in.
@@ -227,6 +244,7 @@ impl<'a> Status<'a> {
             in_flight_requests: gateway.in_flight.count(),
             event_listeners: admin.events.listeners(),
             event_listeners_dropped: admin.events.dropped(),
+            keys: admin.keys.as_deref().map(KeysStatus::of),
             share: ShareStatus::of(gateway.share.as_ref(), &reports),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }

@@ -19,6 +19,7 @@ use tokio::select;
 
 use crate::domain::time::Moment;
 use crate::runtime::lifecycle::Phase;
+use crate::server::access::Scope;
 use crate::server::batch::array::ArrayError;
 use crate::server::batch::ndjson::{LineTooLong, Lines};
 use crate::server::batch::stage::Stage;
@@ -75,7 +76,7 @@ async fn accept(
     arrived: Moment,
 ) -> Result<Response, Problem> {
     ingest.check_taking_jobs()?;
-    let caller = ingest.access.submitter(&parts.headers)?;
+    let caller = ingest.access.enter(&parts, Scope::Submit)?;
     let _open = ingest.open_batch()?;
     let whole = intake.declared().unwrap_or(0).min(ingest.limits.max_batch_bytes);
     // Lines are let go as they are stored; an array is in memory as a whole.

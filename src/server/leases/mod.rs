@@ -20,6 +20,7 @@ use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken
 use crate::queue::error::QueueError;
 use crate::runtime::held::Place;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::server::access::Scope;
 use crate::server::framing;
 use crate::server::limits::SizeLimit;
 use crate::server::listen::slots::Slot;
@@ -112,7 +113,7 @@ async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, byte
     let (parts, body) = request.into_parts();
     let mut intake = ingest.intake(&parts.headers, body, arrived);
     let read = async {
-        ingest.access.worker(&parts.headers)?;
+        ingest.access.enter(&parts, Scope::Lease)?;
         framing::check_plain(&parts)?;
         let queue =
             ingest.gateway.leases.as_deref().ok_or_else(|| no_leases(ingest.gateway.queue.as_ref()))?;

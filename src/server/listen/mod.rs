@@ -1,6 +1,7 @@
 //! The accept loop: bounded connections, timed heads, and an end at which every request under way is answered.
 
 pub mod patience;
+pub mod peer;
 pub mod slots;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::limits::Limits;
 use crate::server::listen::patience::Patience;
+use crate::server::listen::peer::Peer;
 use crate::server::listen::slots::{Leave, Slot, Slots};
 
 /// What a listener's requests are answered by.
@@ -74,7 +76,7 @@ pub async fn serve(
         // The semaphores are never closed, so there always is a permit.
         let Some(permit) = permit else { break };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 if std::mem::take(&mut failing) {
                     info!("connections are accepted again");
                 }
@@ -83,7 +85,8 @@ pub async fn serve(
                 let _ = stream.set_nodelay(true);
                 let stream = Patience::new(stream, limits.header_timeout);
                 let slot = slots.take(permit, stream.stage());
-                let connection = Connection { stream, slot, closing: closing.subscribe() };
+                let connection =
+                    Connection { stream, peer: Peer(address), slot, closing: closing.subscribe() };
                 tokio::spawn(connection.run(http.clone(), routes.clone(), in_flight.clone()));
             }
             Err(error) => {
@@ -131,16 +134,17 @@ enum Closing {
 /// One client's connection; its slot is free again when it is dropped.
 struct Connection {
     stream: Patience<TcpStream>,
+    peer: Peer,
     slot: Arc<Slot>,
     closing: watch::Receiver<Closing>,
 }
 
 impl Connection {
     async fn run(self, http: http1::Builder, routes: Routes, in_flight: InFlight) {
-        let Connection { stream, slot, mut closing } = self;
+        let Connection { stream, peer, slot, mut closing } = self;
         let cut_off = Arc::new(Notify::new());
         let service = service_fn(|request| {
-            let answer = answer(&routes, request, in_flight.clone(), Arc::clone(&slot));
+            let answer = answer(&routes, request, peer, in_flight.clone(), Arc::clone(&slot));
             let cut_off = &cut_off;
             async move { answer.await.inspect(|answer| enable_cut_off(answer, cut_off)) }
         });
@@ -166,11 +170,13 @@ impl Connection {
 fn answer(
     routes: &Routes,
     mut request: hyper::Request<Incoming>,
+    peer: Peer,
     in_flight: InFlight,
     slot: Arc<Slot>,
 ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
     let counted = in_flight.enter();
     slot.stage().answering();
+    request.extensions_mut().insert(peer);
     let mut router = if slot.is_served_now() {
         routes.usual.clone()
     } else {

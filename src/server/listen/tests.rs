@@ -32,7 +32,7 @@ async fn open(limits: Limits) -> Open {
     let desk = Desk::usual();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let access = Access { anonymous_submits: true, anonymous_leases: true };
+    let access = Access::without_keys(true, true);
     let state = Ingest::new(desk.gateway.clone(), limits, access);
     let routes = Routes { usual: ingest_router(Arc::clone(&state)), crowded: crowded_router(state) };
     let count = Arc::clone(&desk.gateway.held.ingest_connections);

@@ -39,14 +39,14 @@ fn handshake() -> Operation {
     Operation::new(INGEST, Method::OPTIONS, "/v1/jobs", "shakeHands", "May webhooks be delivered, and how fast")
         .described(
             "The validation request of CloudEvents' HTTP 1.1 Web Hooks for Event Delivery. A permission is no promise: \
-             each delivery is asked at the gate like any other job.",
+             each delivery is asked at the gate like any other job. No key is asked for.",
         )
         .asks(&[Asked::WebHookOrigin, Asked::WebHookRate])
         .answers_empty(StatusCode::OK, "It may.")
         .with(StatusCode::OK, &[Answered::Allow, Answered::WebHookOrigin, Answered::WebHookRate], true)
         .answers_empty(StatusCode::NO_CONTENT, "No origin asked.")
         .with(StatusCode::NO_CONTENT, &[Answered::Allow], true)
-        .refuses(&[Code::MalformedRequest, Code::Draining])
+        .refuses(&[Code::MalformedRequest, Code::ClientLimit, Code::Draining])
 }
 
 fn submit_batch() -> Operation {

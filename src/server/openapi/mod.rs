@@ -108,5 +108,6 @@ const DESCRIPTION: &str = "A backpressure-aware ingestion gateway. Two listeners
     `Retry-After`, and it is a promise. A path that does not exist is 404 `not_found`, a method that a path does not \
     have 405 `method_not_allowed` with `Allow`. What is no HTTP gets a 4xx without a body, or a closed connection.";
 
-const BEARER: &str = "ingest: a client's key, where callers without one may not do what is asked. admin: the \
+const BEARER: &str = "ingest: a caller's key, with the scope `submit` for jobs and `lease` for leases, where callers without one may not do \
+    what is asked; one that is not known is 401 everywhere. admin: the \
     listener's token, once it listens beyond loopback or has one.";

@@ -135,6 +135,12 @@ impl Problem {
         Problem::beyond(Bound::Time)
     }
 
+    /// The client sends more than one client may; it may send once more after `pause`.
+    pub fn client_limit(pause: Duration) -> Problem {
+        let detail = "this client sends more requests than one may";
+        Problem::new(Code::ClientLimit, detail).after(pause)
+    }
+
     /// Another request is storing a job under the same idempotency key.
     pub fn key_in_progress() -> Problem {
         let detail = "a request with this idempotency key is under way: send it again for its receipt";

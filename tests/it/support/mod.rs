@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod kafka_client;
 pub mod kafka_worker;
 pub mod keyed_clients;
+pub mod keys;
 pub mod metrics;
 pub mod policy;
 pub mod poll;
