@@ -1,16 +1,28 @@
 //! What one decision costs: `cargo bench --bench decide`. Goal: a median of at most 150 ns and no allocation.
 
+#![expect(clippy::expect_used, reason = "a benchmark may fail loudly")]
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, black_box};
+use http::request::Parts;
 use tidegate::admission::settings::{RetryAfterBounds, ShedSettings};
+use tidegate::clock::Clock;
 use tidegate::control::settings::{ControllerSettings, RateBounds, Target};
 use tidegate::domain::backlog::{Backlog, Flows, Reading};
 use tidegate::domain::tier::{Tier, TierMap, TierSet};
 use tidegate::domain::time::Moment;
 use tidegate::domain::units::{Cost, Rate};
+use tidegate::domain::verdict::Verdict;
+use tidegate::policy::classify::Head;
+use tidegate::policy::compile::compile;
 use tidegate::regulator::Regulator;
 use tidegate::regulator::settings::{OnStale, RegulatorSettings, TierSettings};
+use tidegate::runtime::admission::Admission;
+use tidegate::runtime::shadow::sample::{Facts, Payload, Sample};
+use tidegate::telemetry::metrics::Metrics;
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -63,6 +75,83 @@ fn tick(bencher: Bencher<'_, '_>) {
         stored += 1_000;
         regulator.tick(TierMap::from_fn(|_| Some(reading(stored, nanos))), Moment::from_nanos(nanos))
     });
+}
+
+/// A whole decision, as a request takes it: the rules over the head, then the gate behind its lock.
+#[divan::bench(sample_count = 500, sample_size = 200)]
+fn a_job_alone(bencher: Bencher<'_, '_>) {
+    decide_jobs(bencher, false);
+}
+
+/// The same with a candidate in the shadow: the request is handed over to its thread.
+#[divan::bench(sample_count = 500, sample_size = 200)]
+fn a_job_beside_a_candidate(bencher: Bencher<'_, '_>) {
+    decide_jobs(bencher, true);
+}
+
+/// Both drop the head, here or there; what a request costs beside the decision is left out, which would hide the difference.
+fn decide_jobs(bencher: Bencher<'_, '_>, shadow: bool) {
+    let document = "tiers: { p0: { target: { depth: 1000000000000 }, max_depth: 1000000000000 } }";
+    let policy = Arc::new(compile(document, "bench").expect("a policy").policy);
+    let clock = Clock::start();
+    let regulator = Regulator::new(&policy.regulator, 1, clock.now());
+    let metrics = Arc::new(Metrics::new(false).expect("the table of metrics"));
+    let admission = Admission::new(regulator, clock, metrics);
+    if shadow {
+        admission.try_in_shadow(Arc::clone(&policy)).expect("a thread");
+    }
+    let (head, payload) = (request(), Bytes::from_static(br#"{"type":"payment","amount":7}"#));
+    let tenant: Arc<str> = Arc::from("anonymous");
+    bencher.with_inputs(|| head.clone()).bench_local_values(|parts| {
+        let head = Head {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            tenant: &tenant,
+            ceiling: Tier::P0,
+            content_length: Some(29),
+        };
+        let wanted = admission.shadow().wants();
+        let decided = policy.classify_head(black_box(&head));
+        let tier = policy.classify(&head, &payload).expect("a tier").tier;
+        let permit = admission.admit(tier, Cost::ONE).expect("room");
+        permit.used();
+        if wanted.is_some() {
+            let Parts { method, uri, headers, .. } = parts;
+            let facts = Facts { method, uri, headers, tenant: Arc::clone(&tenant), ceiling: Tier::P0 };
+            admission.shadow().offer(Sample {
+                facts: Arc::new(facts),
+                payload: Payload::Read(payload.clone()),
+                content_length: Some(29),
+                tier,
+                acting: Verdict::Admitted,
+                at: clock.now(),
+            });
+        }
+        decided
+    });
+    if let Some(shown) = admission.shadow().shown() {
+        // What is dropped would be cheaper than what is kept.
+        println!("dropped: {}", shown.tally.dropped);
+    }
+    admission.shadow().clear();
+}
+
+/// A head as clients send it.
+fn request() -> Parts {
+    let fields = [
+        ("host", "gateway.example:8080"),
+        ("user-agent", "orders/3.2 (linux)"),
+        ("accept", "*/*"),
+        ("content-type", "application/json"),
+        ("content-length", "29"),
+        ("tidegate-type", "payment"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("idempotency-key", "order-4711-payment"),
+    ];
+    let request = http::Request::post("/v1/jobs");
+    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.body(()).expect("a request").into_parts().0
 }
 
 /// Ten seconds of 10,000 jobs a second at a full target.

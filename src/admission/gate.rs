@@ -230,6 +230,16 @@ impl TierGate {
         self.set_depth(self.depth.saturating_add_signed(news));
     }
 
+    /// Takes what another gate really let in, since both began from one state, for what this one would have: depth and
+    /// prediction follow; bucket and ledger are its own.
+    pub fn believe(&mut self, entered: u64, now: Moment) {
+        let news = i128::from(entered) - i128::from(self.entered);
+        self.window.advance(now);
+        self.window.rise(news as f64);
+        self.entered = entered;
+        self.set_depth(self.depth.saturating_add_signed(i64::try_from(news).unwrap_or(0)));
+    }
+
     /// The predicted depth now, in jobs.
     pub fn level(&mut self, now: Moment) -> f64 {
         self.window.advance(now);

@@ -7,8 +7,9 @@ use tracing::warn;
 use crate::app::StartError;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::domain::tier::{Tier, TierMap, TierSet};
+use crate::domain::tier::{TierMap, TierSet};
 use crate::policy::Policy;
+use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::settings::TierRules;
 use crate::queue::kafka::KafkaQueue;
@@ -17,7 +18,8 @@ use crate::queue::kafka::settings::KafkaSettings;
 use crate::queue::redis::RedisQueue;
 use crate::queue::spool::SpooledQueue;
 use crate::queue::spool::drain::Drain;
-use crate::queue::{Durability, JobQueue};
+use crate::queue::spool::settings::spooling;
+use crate::runtime::reload::terms::{QueueNames, Terms};
 use crate::runtime::share::settings::ShareSettings;
 
 /// The queue, and what only some have of it.
@@ -26,7 +28,9 @@ pub(super) struct Backend {
     pub queue: Arc<dyn JobQueue>,
     /// Where workers lease through the gateway.
     pub leases: Option<Arc<EmbeddedQueue>>,
-    /// What empties the spool, where there is one.
+    /// The spool before it, where there is one.
+    pub spool: Option<Arc<SpooledQueue>>,
+    /// What empties it.
     pub drain: Option<Drain>,
 }
 
@@ -38,7 +42,7 @@ pub(super) async fn open(settings: &Settings, policy: &Policy, clock: Clock) -> 
     match settings.backend {
         config::Backend::Embedded => {
             let queue = Arc::new(EmbeddedQueue::open(&settings.embedded, TierRules::of(policy), clock)?);
-            Ok(Backend { queue: queue.clone(), leases: Some(queue), drain: None })
+            Ok(Backend { queue: queue.clone(), leases: Some(queue), spool: None, drain: None })
         }
         config::Backend::Redis => {
             let names = TierMap::from_fn(|tier| policy.tiers[tier].queue.to_string());
@@ -109,11 +113,7 @@ fn behind_spool(
     policy: &Policy,
     clock: Clock,
 ) -> Result<Backend, StartError> {
-    // The local disk is one disk.
-    let enough =
-        |tier: Tier| policy.tiers[tier].require.is_none_or(|required| Durability::Spooled.meets(required));
-    let spooling = Tier::ALL.into_iter().filter(|tier| policy.tiers[*tier].spool && enough(*tier));
-    let tiers = spooling.fold(TierSet::EMPTY, TierSet::with);
+    let tiers = spooling(policy);
     match reached {
         Err(detail) if tiers == TierSet::EMPTY => {
             return Err(StartError::Away { backend: queue.name(), detail });
@@ -124,10 +124,21 @@ fn behind_spool(
         Ok(()) => {}
     }
     if tiers == TierSet::EMPTY && !settings.spool.path.exists() {
-        return Ok(Backend { queue, leases: None, drain: None });
+        return Ok(Backend { queue, leases: None, spool: None, drain: None });
     }
     let keys = settings.redis.keys;
     let (queue, drain) =
         SpooledQueue::open(&settings.spool, keys, queue, tiers, clock).map_err(StartError::Spool)?;
-    Ok(Backend { queue: Arc::new(queue), leases: None, drain: Some(drain) })
+    let queue = Arc::new(queue);
+    Ok(Backend { queue: queue.clone(), leases: None, spool: Some(queue), drain: Some(drain) })
+}
+
+/// What the queue, once open, asks of a policy that is to take force while it runs.
+pub(super) fn terms(settings: &Settings, queue: Arc<dyn JobQueue>, spool: bool) -> Terms {
+    let (names, never_away) = match settings.backend {
+        config::Backend::Embedded => (QueueNames::Labels, true),
+        config::Backend::Redis => (QueueNames::Places, false),
+        config::Backend::Kafka => (QueueNames::Topics, false),
+    };
+    Terms { queue, reached: settings.reached_durability(), names, spool: spool || never_away }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -18,12 +19,11 @@ use crate::clock::Clock;
 use crate::config::{AdminSettings, KeysFile, Settings};
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
-use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::Durability;
 use crate::queue::file::OpenError;
 use crate::queue::kafka::KafkaOpenError;
 use crate::queue::kafka::checks::TopicFault;
 use crate::queue::redis::BadAddress;
-use crate::queue::{Durability, JobQueue};
 use crate::random;
 use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
@@ -35,11 +35,12 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::reload::keeper::{Followers, Keeper, Parts};
 use crate::runtime::share::Share;
 use crate::runtime::share::exchange::{BadMeetingPoint, Exchange};
 use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown;
-use crate::runtime::signals::StopSignals;
+use crate::runtime::signals::{HangUps, StopSignals};
 use crate::runtime::spool_drain::SpoolDrain;
 use crate::server::access::Access;
 use crate::server::access::key_ring::KeyRing;
@@ -110,10 +111,10 @@ pub enum StartError {
     #[error("the runtime cannot start")]
     Runtime(#[source] io::Error),
     /// The thread that watches a file.
-    #[error("the keys file cannot be watched")]
+    #[error("a file cannot be watched")]
     Watch(#[source] io::Error),
     /// The signals.
-    #[error("cannot listen to stop signals")]
+    #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
     /// The metrics table.
     #[error("the metrics table is faulty")]
@@ -124,26 +125,31 @@ fn told(faults: &[TopicFault]) -> String {
     faults.iter().map(TopicFault::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs the gateway until a stop signal, then stops in good order.
+/// Runs the gateway until a stop signal, then stops in good order. It starts with this policy, which came from the file
+/// that the settings name, or is the built-in one.
 ///
 /// # Errors
 /// Something that is needed at the start is missing; nothing was served.
-pub async fn run(settings: Settings, policy: Policy) -> Result<(), StartError> {
+pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<(), StartError> {
     let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
+    let hang_ups = HangUps::listen().map_err(StartError::Signals)?;
     ask_for_files(&settings.limits);
     let ingest = bind("ingest", settings.ingest.listen, None)?;
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
-    let Backend { queue, leases, drain } = backend::open(&settings, &policy, clock).await?;
-    let gateway = gateway(&settings, policy, queue, leases, clock)?;
+    let mut backend = backend::open(&settings, &policy, clock).await?;
+    let drain = backend.drain.take();
+    let (gateway, keeper, interval) = gateway(&settings, policy, from_file, backend, clock)?;
     let mut exchange = exchange(&settings, &gateway)?;
     if let Some(exchange) = &mut exchange {
         exchange.begin().await;
     }
-    let mut control = control_loop(&gateway);
+    let (admission, metrics) = (gateway.admission.clone(), Arc::clone(&gateway.metrics));
+    let mut control = ControlLoop::new(admission, gateway.share.clone(), metrics, interval);
     control.first_step(gateway.queue.as_ref()).await;
     let mut tasks = serve(&settings, &gateway, ingest, admin)?;
     tasks.spawn(control.run(Arc::clone(&gateway.queue)));
+    tasks.spawn(keeper.run(hang_ups));
     if let Some(exchange) = exchange {
         tasks.spawn(exchange.run(gateway.lifecycle.clone()));
     }
@@ -201,24 +207,42 @@ fn bind(
     Ok(listener)
 }
 
-/// Everything a request may touch, not yet serving.
+/// Everything a request may touch, not yet serving; the keeper of its policy, and the interval of its law.
 fn gateway(
     settings: &Settings,
     policy: Policy,
-    queue: Arc<dyn JobQueue>,
-    leases: Option<Arc<EmbeddedQueue>>,
+    from_file: bool,
+    backend: Backend,
     clock: Clock,
-) -> Result<Gateway, StartError> {
+) -> Result<(Gateway, Keeper, watch::Receiver<Duration>), StartError> {
+    let Backend { queue, leases, spool, drain: _ } = backend;
     let metrics = Arc::new(Metrics::new(settings.classic_metric_names)?);
     let regulator = Regulator::new(&policy.regulator, random::number(), clock.now());
-    let share = (settings.share != ShareSettings::Alone)
-        .then(|| Share::new(random::number(), policy.regulator.controller.interval, clock));
-    Ok(Gateway {
+    let interval = policy.regulator.controller.interval;
+    let share =
+        (settings.share != ShareSettings::Alone).then(|| Share::new(random::number(), interval, clock));
+    let policy = Arc::new(ArcSwap::from_pointee(policy));
+    let admission = Admission::new(regulator, clock, Arc::clone(&metrics));
+    let (sender, interval) = watch::channel(interval);
+    let terms = backend::terms(settings, Arc::clone(&queue), spool.is_some());
+    let (keeper, desk) = Keeper::new(Parts {
+        policy: Arc::clone(&policy),
+        admission: admission.clone(),
+        followers: Followers { leases: leases.clone(), spool, share: share.clone(), interval: sender },
+        terms,
+        clock,
+        metrics: Arc::clone(&metrics),
+        file: settings.policy.clone(),
+        from_file,
+    })
+    .map_err(StartError::Watch)?;
+    let gateway = Gateway {
         clock,
         share,
-        admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
+        admission,
         forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
-        policy: Arc::new(ArcSwap::from_pointee(policy)),
+        policy,
+        desk,
         claims: Claims::default(),
         queue,
         leases,
@@ -226,12 +250,8 @@ fn gateway(
         in_flight: InFlight::none(),
         held: Held::default(),
         metrics,
-    })
-}
-
-fn control_loop(gateway: &Gateway) -> ControlLoop {
-    let period = gateway.policy.load().regulator.controller.interval;
-    ControlLoop::new(gateway.admission.clone(), gateway.share.clone(), Arc::clone(&gateway.metrics), period)
+    };
+    Ok((gateway, keeper, interval))
 }
 
 /// The exchange with the other gateways, where there may be some.

@@ -8,6 +8,7 @@ use crate::cli::{BAD_USAGE, Options};
 use crate::config::load::{self, LoadError, Sources, load, read_text};
 use crate::policy::compile::{self, Compiled, compile};
 use crate::server::access::keys_file::{self, read_keys};
+use crate::runtime::shadow::candidate;
 use crate::yaml::fault::{Fault, Faults, nearest};
 use crate::yaml::node::{Node, Value};
 use crate::yaml::read::read;
@@ -38,7 +39,8 @@ fn check_in_force(options: &Options) -> Vec<Verdict> {
         Ok(loaded) => {
             let file = loaded.file.as_ref().map(|path| path.display().to_string());
             let configuration = good_configuration(file.as_deref().unwrap_or("built-in configuration"));
-            vec![configuration, loaded.policy().map_or_else(bad, |policy| good_policy(&policy))]
+            let file = &loaded.settings.policy;
+            vec![configuration, loaded.policy().map_or_else(bad, |policy| with_candidate(&policy, file))]
         }
         Err(error) => vec![bad(error)],
     }
@@ -58,7 +60,7 @@ fn judge(file: &Path, sets: &[String]) -> Result<Verdict, LoadError> {
             let keys = read_keys(&text, &name)?.len();
             Ok(Verdict { good: true, text: format!("{name}: keys file ok, {keys} keys") })
         }
-        Some(Kind::Policy) => Ok(good_policy(&compile(&text, &name)?)),
+        Some(Kind::Policy) => Ok(with_candidate(&compile(&text, &name)?, file)),
         Some(Kind::Configuration) => {
             load(&Sources { file: Some(file.to_owned()), variables: Vec::new(), sets: sets.to_vec() })?;
             Ok(good_configuration(&name))
@@ -72,6 +74,22 @@ fn judge(file: &Path, sets: &[String]) -> Result<Verdict, LoadError> {
 
 fn good_configuration(name: &str) -> Verdict {
     Verdict { good: true, text: format!("{name}: configuration ok") }
+}
+
+/// A policy that compiles, and the candidate that it names.
+fn with_candidate(compiled: &Compiled, file: &Path) -> Verdict {
+    let good = good_policy(compiled);
+    let Some(named) = &compiled.policy.shadow else { return good };
+    match candidate::read(&candidate::path(named, file)) {
+        Ok(candidate) => {
+            Verdict { good: true, text: format!("{}\n{}", good.text, good_policy(&candidate).text) }
+        }
+        Err(faults) => {
+            let fault = Fault::error(named.place.clone(), "shadow", "the candidate cannot be tried");
+            let own = Faults { document: file.display().to_string(), list: vec![fault] };
+            Verdict { good: false, text: format!("{own}\n{faults}") }
+        }
+    }
 }
 
 fn good_policy(compiled: &Compiled) -> Verdict {

@@ -74,9 +74,10 @@ pub fn main() -> ExitCode {
 
 /// Loads settings and policy, then runs the gateway.
 fn serve(options: &Options) -> ExitCode {
-    let ready = load(&options.sources()).and_then(|loaded| Ok((loaded.policy()?, loaded.settings)));
+    let ready = load(&options.sources())
+        .and_then(|loaded| Ok((loaded.policy()?, loaded.has_policy_file(), loaded.settings)));
     match ready {
-        Ok((compiled, settings)) => serve::run(settings, compiled),
+        Ok((compiled, from_file, settings)) => serve::run(settings, compiled, from_file),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(BAD_USAGE)

@@ -11,8 +11,9 @@ use crate::policy::compile::Compiled;
 use crate::telemetry::log;
 use crate::yaml::fault::Faults;
 
-/// Runs the gateway under these settings, starting with this policy. Its warnings go where the logs go, in their form.
-pub fn run(settings: Settings, compiled: Compiled) -> ExitCode {
+/// Runs the gateway under these settings, starting with this policy: that of the file which they name, or the built-in one.
+/// Its warnings go where the logs go, in their form.
+pub fn run(settings: Settings, compiled: Compiled, from_file: bool) -> ExitCode {
     log::init(settings.log);
     let Compiled { policy, warnings } = compiled;
     warn_of(&warnings);
@@ -20,7 +21,7 @@ pub fn run(settings: Settings, compiled: Compiled) -> ExitCode {
         .enable_all()
         .build()
         .map_err(StartError::Runtime)
-        .and_then(|runtime| runtime.block_on(app::run(settings, policy)));
+        .and_then(|runtime| runtime.block_on(app::run(settings, policy, from_file)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

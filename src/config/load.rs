@@ -15,9 +15,10 @@ use crate::queue::embedded::settings::EmbeddedDurability;
 use crate::queue::kafka::topics;
 use crate::server::access::keys_file::read_keys;
 use crate::yaml::decode::Field;
-use crate::yaml::fault::{Fault, FaultLog, Faults};
+use crate::yaml::fault::{FaultLog, Faults};
 use crate::yaml::node::{Node, Place};
 use crate::yaml::read::read;
+use crate::yaml::text;
 
 /// Settings, and where they came from.
 #[derive(Debug)]
@@ -119,6 +120,11 @@ fn assemble(document: &str, name: String, sources: &Sources) -> Result<(Settings
 }
 
 impl Loaded {
+    /// Whether the policy comes from a file; else it is the built-in one.
+    pub fn has_policy_file(&self) -> bool {
+        self.policy_named || self.settings.policy.exists()
+    }
+
     /// Compiles the policy that the settings name; the built-in one where nothing names a policy and the default
     /// file does not exist.
     ///
@@ -127,7 +133,7 @@ impl Loaded {
     pub fn policy(&self) -> Result<Compiled, LoadError> {
         let path = &self.settings.policy;
         let name = path.display().to_string();
-        let compiled = if self.policy_named || path.exists() {
+        let compiled = if self.has_policy_file() {
             compile(&read_text(path)?, &name)?
         } else {
             compile(DEFAULT_DOCUMENT, "the built-in policy")?
@@ -167,18 +173,7 @@ pub fn read_text(path: &Path) -> Result<String, LoadError> {
         Ok(bytes) => bytes,
         Err(source) => return Err(LoadError::Unreadable { path: path_text, source }),
     };
-    String::from_utf8(bytes).map_err(|error| {
-        let text = String::from_utf8_lossy(
-            error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default(),
-        );
-        let (line, before) = (text.matches('\n').count() + 1, text.rsplit('\n').next().unwrap_or_default());
-        let place = Place::Text { line, column: before.chars().count() + 1 };
-        Faults {
-            document: path_text,
-            list: vec![Fault::error(place, "", "not text: a byte here is not UTF-8")],
-        }
-        .into()
-    })
+    text::of(bytes).map_err(|fault| Faults { document: path_text, list: vec![fault] }.into())
 }
 
 #[cfg(test)]

@@ -11,3 +11,4 @@ pub mod tier;
 pub mod time;
 pub mod totals;
 pub mod units;
+pub mod verdict;

@@ -92,6 +92,11 @@ impl Policy {
         })
     }
 
+    /// Whether anything of the policy looks into payloads.
+    pub fn reads_payloads(&self) -> bool {
+        !self.classifier.pointers.is_empty()
+    }
+
     /// The text of the job's idempotency key, as far as the head tells it.
     pub fn idempotency_key_in_head<'a>(&self, headers: &'a HeaderMap) -> KeyText<'a> {
         first_key(&self.classifier.idempotency_key_from, headers, None)

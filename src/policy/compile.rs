@@ -7,7 +7,7 @@ use crate::policy::pointer::Pointers;
 use crate::policy::rules::{read_rules, read_tier_word};
 use crate::policy::source::{Source, parse, read_sources};
 use crate::policy::tiers::{read_controller, read_tier};
-use crate::policy::{Policy, TierPolicy, consistency, defaults};
+use crate::policy::{Policy, ShadowFile, TierPolicy, consistency, defaults};
 use crate::regulator::settings::{RegulatorSettings, TierSettings};
 use crate::yaml::decode::{Field, Mapping, NOT_AVAILABLE};
 use crate::yaml::fault::{FaultLog, Faults, suggestion};
@@ -76,7 +76,7 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let controller =
         map.field("controller").map_or(ControllerSettings::DEFAULT, |field| read_controller(&field));
     let default_ceiling = map.field("tenants").map_or(defaults::CEILING, |field| read_tenants(&field));
-    map.not_available("shadow");
+    let shadow = map.field("shadow").and_then(|field| read_shadow(&field));
     map.close();
     let regulator = RegulatorSettings { controller, tiers: laws };
     consistency::warn_of_noise(root, &regulator);
@@ -87,6 +87,7 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
         tiers,
         default_ceiling,
         default_tier,
+        shadow,
         classifier: Classifier {
             type_from,
             ordering_key_from,
@@ -138,6 +139,11 @@ fn refuse_shared_queues(tiers: &Field<'_>, policies: &TierMap<TierPolicy>) {
                 .refuse(format!("{above} has the queue `{}` too", policy.queue));
         }
     }
+}
+
+fn read_shadow(field: &Field<'_>) -> Option<ShadowFile> {
+    let path = field.scalar("the path of a policy file", |text| (!text.is_empty()).then(|| text.into()))?;
+    Some(ShadowFile { path, place: field.place().clone() })
 }
 
 fn read_tenants(field: &Field<'_>) -> Tier {

@@ -73,12 +73,17 @@ pub(super) fn unmet_requirements(policy: &Policy, reached: Option<Requirement>) 
 
 /// The tiers whose queues the backend cannot have, with the reasons.
 pub(super) fn unfit_queues(policy: &Policy, why: &TierMap<Option<String>>) -> Vec<Fault> {
+    tier_faults(policy, "queue", why)
+}
+
+/// The tiers that cannot be so, with the reasons, at this key of theirs.
+pub(super) fn tier_faults(policy: &Policy, key: &'static str, why: &TierMap<Option<String>>) -> Vec<Fault> {
     let log = FaultLog::default();
     let node = read(&policy.document).unwrap_or_else(|_| Node::empty(Place::Document));
     let root = Field::root(&node, &log);
     for (tier, why) in why.iter() {
         if let Some(why) = why {
-            root.at(&["tiers", tier.as_str(), "queue"]).refuse(why.as_str());
+            root.at(&["tiers", tier.as_str(), key]).refuse(why.as_str());
         }
     }
     log.into_list()

@@ -16,6 +16,7 @@ pub mod source;
 mod tiers;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::policy::classify::Classifier;
 use crate::policy::compile::compile;
 use crate::regulator::settings::RegulatorSettings;
 use crate::yaml::fault::Fault;
+use crate::yaml::node::Place;
 
 /// A policy in force: immutable, shared by every request.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Policy {
     pub default_ceiling: Tier,
     /// The tier of jobs that no rule matches and whose sender wishes for none.
     pub default_tier: Tier,
+    /// The candidate that is to be tried in the shadow of this policy.
+    pub shadow: Option<ShadowFile>,
     /// Which job belongs to which tier.
     classifier: Classifier,
 }
@@ -61,10 +65,24 @@ impl Policy {
         consistency::unmet_requirements(self, reached)
     }
 
+    /// The tiers that cannot be as the policy says, each with its reason as a fault at this key of the tier.
+    pub fn tier_faults(&self, key: &'static str, why: &TierMap<Option<String>>) -> Vec<Fault> {
+        consistency::tier_faults(self, key, why)
+    }
+
     /// The tiers whose queues the backend cannot have, each with its reason as a fault of the document.
     pub fn unfit_queues(&self, why: &TierMap<Option<String>>) -> Vec<Fault> {
         consistency::unfit_queues(self, why)
     }
+}
+
+/// A candidate's file, as a policy names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShadowFile {
+    /// Its path; a relative one counts from the folder of the policy's own file.
+    pub path: PathBuf,
+    /// Where the policy names it.
+    pub place: Place,
 }
 
 impl Default for Policy {

@@ -67,6 +67,11 @@ impl Pointers {
         Ok(slot)
     }
 
+    /// Whether the policy asks for none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
     /// The pointer in this slot, as it was written.
     pub(super) fn text(&self, slot: usize) -> &str {
         self.texts.get(slot).map_or("", String::as_str)

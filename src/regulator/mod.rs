@@ -23,7 +23,7 @@ use crate::regulator::share::part::{Intake, Part};
 use crate::regulator::tier::TierRegulator;
 
 /// The three tiers' gates and controllers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Regulator {
     tiers: TierMap<TierRegulator>,
 }
@@ -102,6 +102,14 @@ impl Regulator {
     pub fn hear(&mut self, parts: TierMap<Part>, now: Moment) {
         for (tier, law) in self.tiers.iter_mut() {
             law.hear(parts[tier], now);
+        }
+    }
+
+    /// Takes what another regulator really let in for what this one would have: so one that only watches answers in the
+    /// state that is, and not in one of its own making.
+    pub fn believe(&mut self, real: TierMap<Intake>, now: Moment) {
+        for (tier, law) in self.tiers.iter_mut() {
+            law.believe(real[tier].entered, now);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::regulator::settings::{OnStale, TierSettings};
 use crate::regulator::share::part::{Intake, Part};
 
 /// The law of one tier: `decide` asks the gate, `tick` moves it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TierRegulator {
     settings: TierSettings,
     controller: ControllerSettings,
@@ -144,6 +144,11 @@ impl TierRegulator {
         let news = i128::from(part.others) - i128::from(self.part.others);
         self.gate.hear(i64::try_from(news).unwrap_or(0), part.presumed, part.besides, now);
         self.part = part;
+    }
+
+    /// Takes what another gate really let in for what this one would have; see [`TierGate::believe`].
+    pub fn believe(&mut self, entered: u64, now: Moment) {
+        self.gate.believe(entered, now);
     }
 
     /// One step of the law. A reading that is not newer than the last one is no news. While jobs go to the spool nothing

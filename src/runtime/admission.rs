@@ -1,5 +1,6 @@
 //! The regulator, shared by all requests: one short lock, never held across an await.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -9,10 +10,14 @@ use crate::clock::Clock;
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::units::Cost;
+use crate::policy::Policy;
 use crate::queue::Spool;
 use crate::regulator::Regulator;
 use crate::regulator::report::TickReport;
+use crate::regulator::settings::RegulatorSettings;
 use crate::regulator::share::part::Intake;
+use crate::runtime::shadow::Shadow;
+use crate::runtime::shadow::sample::Step;
 use crate::runtime::share::Share;
 use crate::telemetry::metrics::Metrics;
 
@@ -24,6 +29,7 @@ pub struct Admission(Arc<Shared>);
 struct Shared {
     regulator: Mutex<Regulator>,
     reports: watch::Sender<TierMap<TickReport>>,
+    shadow: Shadow,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -32,7 +38,8 @@ impl Admission {
     /// Puts a regulator in force.
     pub fn new(regulator: Regulator, clock: Clock, metrics: Arc<Metrics>) -> Admission {
         let reports = watch::Sender::new(TierMap::default());
-        Admission(Arc::new(Shared { regulator: Mutex::new(regulator), reports, clock, metrics }))
+        let shadow = Shadow::empty(Arc::clone(&metrics), clock);
+        Admission(Arc::new(Shared { regulator: Mutex::new(regulator), reports, shadow, clock, metrics }))
     }
 
     /// Asks for `cost` jobs of a tier.
@@ -63,7 +70,12 @@ impl Admission {
 
     /// One step of the control law, while the jobs of some tiers go to the spool; returns what it saw and did.
     pub fn tick(&self, readings: TierMap<Option<Reading>>, spooling: TierSet) -> TierMap<TickReport> {
-        let reports = self.regulator().tick_beside_spool(readings, spooling, self.0.clock.now());
+        let at = self.0.clock.now();
+        let mut regulator = self.regulator();
+        let reports = regulator.tick_beside_spool(readings, spooling, at);
+        let real = regulator.intake();
+        drop(regulator);
+        self.0.shadow.step(|| Step { readings, spooling, parts: None, real, at });
         self.0.reports.send_replace(reports);
         reports
     }
@@ -77,12 +89,38 @@ impl Admission {
     ) -> TierMap<TickReport> {
         let now = self.0.clock.now();
         let steps = share.step(readings, spool.depth, self.intake(), now);
+        let (readings, parts) = (steps.map(|_, (reading, _)| reading), steps.map(|_, (_, part)| part));
         let mut regulator = self.regulator();
-        regulator.hear(steps.map(|_, (_, part)| part), now);
-        let reports = regulator.tick_beside_spool(steps.map(|_, (reading, _)| reading), spool.tiers, now);
+        regulator.hear(parts, now);
+        let reports = regulator.tick_beside_spool(readings, spool.tiers, now);
+        let real = regulator.intake();
         drop(regulator);
+        self.0.shadow.step(|| Step { readings, spooling: spool.tiers, parts: Some(parts), real, at: now });
         self.0.reports.send_replace(reports);
         reports
+    }
+
+    /// Puts new settings in force; tokens, integral, ledger and shed state stay. `publish` is called while nobody can be
+    /// decided: who sees what it publishes meets the new settings.
+    pub fn put_in_force(&self, settings: &RegulatorSettings, publish: impl FnOnce()) {
+        let mut regulator = self.regulator();
+        regulator.apply(settings, self.0.clock.now());
+        publish();
+    }
+
+    /// The place of a candidate that is asked without acting.
+    pub fn shadow(&self) -> &Shadow {
+        &self.0.shadow
+    }
+
+    /// Tries a candidate: its law begins where the acting one is, as if the candidate took force now.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn try_in_shadow(&self, policy: Arc<Policy>) -> io::Result<()> {
+        let mut regulator = self.regulator().clone();
+        regulator.apply(&policy.regulator, self.0.clock.now());
+        self.0.shadow.put(policy, regulator)
     }
 
     /// What this gateway let in, for the others.

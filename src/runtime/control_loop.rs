@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::domain::backlog::Reading;
@@ -15,14 +17,14 @@ use crate::runtime::admission::Admission;
 use crate::runtime::share::Share;
 use crate::telemetry::metrics::Metrics;
 
-/// Steers the gate for ever, one step every `period`.
+/// Steers the gate for ever, one step every `controller.interval` of the policy in force.
 #[derive(Debug)]
 pub struct ControlLoop {
     admission: Admission,
     /// Where other gateways steer the same queue.
     share: Option<Share>,
     metrics: Arc<Metrics>,
-    period: Duration,
+    interval: watch::Receiver<Duration>,
     last: TierMap<TickReport>,
     /// Whose last reading failed.
     failed: TierMap<bool>,
@@ -30,15 +32,16 @@ pub struct ControlLoop {
 }
 
 impl ControlLoop {
-    /// A loop that steers this gate, with what it knows of other gateways where it shares.
+    /// A loop that steers this gate, with what it knows of other gateways where it shares; each `interval` counts from the
+    /// moment at which it is told.
     pub fn new(
         admission: Admission,
         share: Option<Share>,
         metrics: Arc<Metrics>,
-        period: Duration,
+        interval: watch::Receiver<Duration>,
     ) -> ControlLoop {
         let (last, failed, spool) = (TierMap::default(), TierMap::default(), Spool::default());
-        ControlLoop { admission, share, metrics, period, last, failed, spool }
+        ControlLoop { admission, share, metrics, interval, last, failed, spool }
     }
 
     /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
@@ -51,19 +54,26 @@ impl ControlLoop {
     /// Runs until dropped. A reading that is late does not stop the steps: it is used when it comes, with the
     /// moment it was taken.
     pub async fn run(mut self, queue: Arc<dyn JobQueue>) {
-        let mut ticks = interval(self.period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut period = *self.interval.borrow_and_update();
+        let mut ticks = ticks_of(period);
         let mut latencies_kept = Duration::ZERO;
         let mut under_way = None;
         loop {
-            ticks.tick().await;
+            select! {
+                _ = ticks.tick() => {}
+                Ok(()) = self.interval.changed() => {
+                    period = *self.interval.borrow_and_update();
+                    ticks = ticks_of(period);
+                    continue;
+                }
+            }
             let reading = under_way.get_or_insert_with(|| queue.backlog());
-            let answer = timeout(self.period / 2, reading).await.ok();
+            let answer = timeout(period / 2, reading).await.ok();
             if answer.is_some() {
                 under_way = None;
             }
             self.tick(answer, queue.spool());
-            latencies_kept += self.period;
+            latencies_kept += period;
             if latencies_kept >= LATENCY_PERIOD {
                 latencies_kept = Duration::ZERO;
                 self.metrics.rotate_latencies();
@@ -102,6 +112,12 @@ impl ControlLoop {
         }
         reading.ok()
     }
+}
+
+fn ticks_of(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// One line for each state that is another than at the last step.

@@ -53,17 +53,24 @@ impl WatchedFile {
 }
 
 /// Reads the file whenever it is another and has been the same for two looks: a write in place is not read half-way,
-/// unless it pauses for as long.
+/// unless it pauses for as long. It begins with an empty file, and on a busy disk that may last: such a one is looked at for
+/// longer.
 fn look_again(path: &Path, news: &watch::Sender<Option<Content>>) {
     let mut told: Option<Stamp> = None;
     let mut last: Option<Stamp> = None;
+    let mut same = 0;
     while !news.is_closed() {
         let stamp = Stamp::of(path);
-        let settled = told.is_none() || last.as_ref() == Some(&stamp);
+        same = if last.as_ref() == Some(&stamp) { same + 1 } else { 0 };
+        let settled = told.is_none() || same >= if stamp.is_empty() { LOOKS_AT_EMPTY } else { 1 };
         if settled && told.as_ref() != Some(&stamp) {
             let content = fs::read(path).map(Arc::from).map_err(Arc::new);
+            if told.is_some() && Stamp::of(path) != stamp {
+                // Somebody writes at this moment.
+                continue;
+            }
             news.send_if_modified(|known| {
-                let other = !is_same(known.as_ref(), &content);
+                let other = !known.as_ref().is_some_and(|known| is_same(known, &content));
                 *known = Some(content);
                 other
             });
@@ -74,10 +81,11 @@ fn look_again(path: &Path, news: &watch::Sender<Option<Content>>) {
     }
 }
 
-fn is_same(known: Option<&Content>, content: &Content) -> bool {
+/// Whether both are the same bytes, or missing for the same reason.
+pub fn is_same(known: &Content, content: &Content) -> bool {
     match (known, content) {
-        (Some(Ok(known)), Ok(content)) => known == content,
-        (Some(Err(known)), Err(error)) => known.kind() == error.kind(),
+        (Ok(known), Ok(content)) => known == content,
+        (Err(known), Err(error)) => known.kind() == error.kind(),
         _ => false,
     }
 }
@@ -90,6 +98,10 @@ enum Stamp {
 }
 
 impl Stamp {
+    fn is_empty(&self) -> bool {
+        matches!(self, Stamp::There { length: 0, .. })
+    }
+
     fn of(path: &Path) -> Stamp {
         match fs::metadata(path) {
             Ok(found) => Stamp::There {
@@ -117,6 +129,9 @@ fn change_time(found: &Metadata) -> (i64, i64) {
 
 /// How often a file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
+
+/// So often an empty file is seen before it is believed: a third of a second.
+const LOOKS_AT_EMPTY: u32 = 10;
 
 /// A change is told within this: two looks, and time to read.
 pub const SEEN_WITHIN: Duration = Duration::from_millis(100);
@@ -155,6 +170,21 @@ mod tests {
         symlink("b", path("data.new")).unwrap();
         fs::rename(path("data.new"), path("data")).unwrap();
         assert_eq!(next(&mut file).await.unwrap(), "in b");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_empty_for_a_moment_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy");
+        fs::write(&path, "one").unwrap();
+        let mut file = WatchedFile::watch(&path).unwrap();
+        assert_eq!(next(&mut file).await.unwrap(), "one");
+        fs::write(&path, "").unwrap();
+        assert!(tokio::time::timeout(2 * SEEN_WITHIN, file.changed()).await.is_err());
+        fs::write(&path, "two").unwrap();
+        assert_eq!(next(&mut file).await.unwrap(), "two");
+        fs::write(&path, "").unwrap();
+        assert_eq!(next(&mut file).await.unwrap(), "", "it stays so");
     }
 
     #[tokio::test]

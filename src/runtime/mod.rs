@@ -10,6 +10,8 @@ pub mod held;
 pub mod idempotency;
 pub mod in_flight;
 pub mod lifecycle;
+pub mod reload;
+pub mod shadow;
 pub mod share;
 pub mod shutdown;
 pub mod signals;

@@ -1,4 +1,4 @@
-//! The operating system's wish that the process stop.
+//! What the operating system asks of the process: to stop, or to read its files again.
 
 use std::io;
 
@@ -29,6 +29,27 @@ impl StopSignals {
         select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// SIGHUP, as a stream of requests to read files again.
+#[derive(Debug)]
+pub struct HangUps(Signal);
+
+impl HangUps {
+    /// Starts to listen; from now on the signal no longer ends the process.
+    ///
+    /// # Errors
+    /// The signal cannot be caught.
+    pub fn listen() -> io::Result<HangUps> {
+        Ok(HangUps(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
         }
     }
 }

@@ -40,8 +40,8 @@ async fn submit(
     Extension(slot): Extension<Arc<Slot>>,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let served = is_critical(&ingest, &parts, body.size_hint().exact()) || slot.is_served_soon().await;
+    let (mut parts, body) = request.into_parts();
+    let served = is_critical(&ingest, &mut parts, body.size_hint().exact()) || slot.is_served_soon().await;
     let request = Request::from_parts(parts, body);
     if served { ingest::submit(State(ingest), request).await } else { refuse(&ingest, request).await }
 }
@@ -68,11 +68,14 @@ async fn lease(
 }
 
 /// Whether the head alone shows a job of the most critical tier.
-fn is_critical(ingest: &Ingest, parts: &Parts, declared: Option<u64>) -> bool {
+fn is_critical(ingest: &Ingest, parts: &mut Parts, declared: Option<u64>) -> bool {
     let Ok(caller) = ingest.access.submitter(&parts.headers) else { return false };
-    let policy = ingest.gateway.policy.load();
+    let policy = ingest.gateway.policy.load_full();
     let head = draft::rule_head(parts, &caller, &policy, declared);
-    matches!(policy.classify_head(&head), Ok(HeadVerdict::Decided(Tier::P0)))
+    let critical = matches!(policy.classify_head(&head), Ok(HeadVerdict::Decided(Tier::P0)));
+    // The request goes on under the policy that it was judged by.
+    parts.extensions.insert(policy);
+    critical
 }
 
 /// Refuses a job or a batch, in the usual order of checks.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
+use tracing::debug;
 
 use crate::domain::idempotency::Keyed;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobId};
+use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
 use crate::policy::Policy;
 use crate::policy::classify::{Classified, Head};
@@ -84,4 +86,9 @@ pub fn classify(policy: &Policy, head: &Head<'_>, payload: &[u8]) -> Result<Clas
         job_head::check_ordering_key(key).map_err(|problem| problem.of(classified.tier))?;
     }
     Ok(classified)
+}
+
+/// One line of the log for a job that was stored, for whoever looks at it closely.
+pub fn log_stored(policy: &Policy, tier: Tier, id: JobId) {
+    debug!(%id, %tier, revision = policy.revision, "stored");
 }

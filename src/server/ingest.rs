@@ -35,6 +35,7 @@ use crate::server::limits::SizeLimit;
 use crate::server::openapi::words;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
+use crate::server::witness::Witness;
 
 /// Takes one job.
 pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
@@ -42,12 +43,19 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let (mut parts, body) = request.into_parts();
     let bound = SizeLimit::JobBytes(ingest.limits.max_job_bytes);
     let mut intake = ingest.coded_intake(&parts.headers, body, arrived, bound);
-    let answer = match accept(&ingest, &mut parts, &mut intake, arrived).await {
+    let mut witness = Witness::new(&ingest.gateway);
+    let answer = match accept(&ingest, &mut parts, &mut intake, &mut witness, arrived).await {
         Ok(receipt) => {
             ingest.record(Some(receipt.tier), StatusCode::ACCEPTED.as_u16(), arrived);
+            if !receipt.duplicate {
+                witness.tell_admitted(&ingest.gateway, parts, receipt.tier);
+            }
             receipt.into_response()
         }
-        Err(problem) => ingest.refused(problem, arrived),
+        Err(problem) => {
+            witness.tell_refused(&ingest.gateway, parts, &problem);
+            ingest.refused(problem, arrived)
+        }
     };
     intake.answered(answer).await
 }
@@ -57,6 +65,7 @@ async fn accept(
     ingest: &Ingest,
     parts: &mut Parts,
     intake: &mut Intake,
+    witness: &mut Witness,
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     ingest.check_taking_jobs()?;
@@ -67,7 +76,8 @@ async fn accept(
         ingest.bodies.reserve(declared.unwrap_or(0).min(limit)).map_err(|_| Problem::overloaded())?;
     let (form, expires_in) = check_head(parts, declared, limit)?;
 
-    let policy = ingest.gateway.policy.load_full();
+    witness.sees_head(&caller, form, declared);
+    let policy = ingest.policy_of(&mut parts.extensions);
     let head = draft::rule_head(parts, &caller, &policy, declared);
     let permit = by_head::admit(ingest, &policy, &caller, &head, form, &mut held).await?;
     let payload =
@@ -75,6 +85,7 @@ async fn accept(
     if form == Form::Event {
         event::open_body(&mut parts.headers, &payload)?;
     }
+    witness.sees_payload(&payload);
     let head = draft::rule_head(parts, &caller, &policy, declared);
     let draft = Draft {
         caller: caller.clone(),
@@ -116,12 +127,13 @@ async fn store(
     let (id, tier, limit) = (job.id, job.tier, permit.limit());
     let fingerprint = turn.keyed().map(|keyed| keyed.fingerprint);
     let claims = turn.into_claim().into_iter().collect();
-    let stored = ingest.store(permit, vec![job], claims, ingest.time_left(arrived)).await?;
+    let stored = ingest.store(policy, permit, vec![job], claims, ingest.time_left(arrived)).await?;
     if let Some(known) = stored.known.first() {
         // Another gateway on the same backend was faster.
         let same = fingerprint == Some(known.job.fingerprint);
         return if same { Ok(replay(ingest, policy, known.job)) } else { Err(Problem::key_mismatch()) };
     }
+    draft::log_stored(policy, tier, id);
     let queue = Arc::clone(&policy.tiers[tier].queue);
     Ok(Receipt { id, tier, queue, stored, limit, duplicate: false })
 }

@@ -47,6 +47,8 @@ pub enum SizeLimit {
     BatchJobs(u64),
     /// Bytes of a call by a worker or an operator.
     CallBytes(u64),
+    /// Bytes of a policy to be checked.
+    PolicyBytes(u64),
 }
 
 impl SizeLimit {
@@ -56,7 +58,8 @@ impl SizeLimit {
             SizeLimit::JobBytes(most)
             | SizeLimit::BatchBytes(most)
             | SizeLimit::BatchJobs(most)
-            | SizeLimit::CallBytes(most) => most,
+            | SizeLimit::CallBytes(most)
+            | SizeLimit::PolicyBytes(most) => most,
         }
     }
 }
@@ -73,6 +76,9 @@ impl Display for SizeLimit {
             }
             SizeLimit::BatchJobs(most) => {
                 write!(f, "a batch has at most {most} jobs: send it in smaller batches")
+            }
+            SizeLimit::PolicyBytes(most) => {
+                write!(f, "a policy has at most {most} bytes: leave out what the defaults say")
             }
             SizeLimit::CallBytes(most) => {
                 write!(f, "the body has at most {most} bytes: ask about fewer at a time")

@@ -45,6 +45,7 @@ pub mod problem;
 pub mod state;
 #[cfg(test)]
 mod testing;
+pub mod witness;
 
 use std::sync::Arc;
 

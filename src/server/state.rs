@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 
 use crate::domain::bound::Bound;
 use crate::domain::job::Job;
@@ -101,9 +101,15 @@ impl Ingest {
         Err(Problem::outage(tier, &outage))
     }
 
+    /// The policy of a request, from its classification to its receipt: the one in force when it was first asked about.
+    pub(super) fn policy_of(&self, extensions: &mut Extensions) -> Arc<Policy> {
+        extensions.remove().unwrap_or_else(|| self.gateway.policy.load_full())
+    }
+
     /// Stores jobs for which there is a permit, under the keys that are claimed.
     pub(super) async fn store(
         &self,
+        policy: &Policy,
         permit: Permit,
         jobs: Vec<Job>,
         claims: Vec<Claim>,
@@ -111,7 +117,7 @@ impl Ingest {
     ) -> Result<Stored, Problem> {
         let (tier, limit, unsure) = (permit.tier(), permit.limit(), keyed::are_unsure(&claims));
         self.gateway.forward.store(permit, jobs, claims, within).await.map_err(|error| {
-            let bounds = self.gateway.policy.load().regulator.tiers[tier].retry_after;
+            let bounds = policy.regulator.tiers[tier].retry_after;
             let drain = self.gateway.admission.reports()[tier].drain;
             let pause = pause::after_failed_store(&error, drain, bounds);
             Problem::store(tier, &error, limit, pause).unknown_outcome_if(unsure)

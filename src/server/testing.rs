@@ -16,13 +16,14 @@ use http_body_util::BodyExt;
 use hyper::body::Frame;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::watch::Sender;
 use tower::ServiceExt;
 
 use crate::clock::Clock;
 use crate::domain::backlog::{Backlog, Reading};
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::policy::compile::compile;
-use crate::policy::{DEFAULT_DOCUMENT, Policy};
+use crate::policy::{DEFAULT_DOCUMENT, Policy, Requirement};
 use crate::queue::JobQueue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::lease::{Lease, LeaseRequest};
@@ -38,6 +39,9 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::reload::keeper::{Followers, Keeper, Parts};
+use crate::runtime::reload::terms::{QueueNames, Terms};
+use crate::runtime::signals::HangUps;
 use crate::server::access::Access;
 use crate::server::admin::guard::Guard;
 use crate::server::admin::{Admin, admin_router};
@@ -109,10 +113,34 @@ impl Desk {
     ) -> Desk {
         let metrics = Arc::new(Metrics::new(true).unwrap());
         let regulator = Regulator::new(&policy.regulator, 1, clock.now());
+        let admission = Admission::new(regulator, clock, Arc::clone(&metrics));
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let interval = Sender::new(policy.load().regulator.controller.interval);
+        let terms = Terms {
+            queue: Arc::clone(&queue),
+            reached: Some(Requirement::Disk),
+            names: QueueNames::Labels,
+            spool: true,
+        };
+        let file = folder.path().join("policy.yaml");
+        std::fs::write(&file, &policy.load().document).unwrap();
+        let (keeper, policy_desk) = Keeper::new(Parts {
+            policy: Arc::clone(&policy),
+            admission: admission.clone(),
+            followers: Followers { leases: leases.clone(), spool: None, share: None, interval },
+            terms,
+            clock,
+            metrics: Arc::clone(&metrics),
+            file,
+            from_file: true,
+        })
+        .unwrap();
+        tokio::spawn(keeper.run(HangUps::listen().unwrap()));
         let gateway = Gateway {
             clock,
-            policy: Arc::new(ArcSwap::from_pointee(policy)),
-            admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
+            policy,
+            desk: policy_desk,
+            admission,
             share: None,
             forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
             claims: Claims::default(),

@@ -72,6 +72,10 @@ families! {
     LIMITED_CLIENTS = "tidegate_limited_clients" [] "Clients that the client limit remembers, at the last sweep.";
     POLICY_REVISION = "tidegate_policy_revision_info" ["revision"] "1 for the policy in force.";
     POLICY_RELOADS = "tidegate_policy_reloads_total" ["result"] "Policy reloads by result.";
+    SHADOW_DECISIONS = "tidegate_shadow_decisions_total" ["tier", "verdict"] "What the candidate in the shadow would have answered; tier none where its rules could not tell.";
+    SHADOW_DISAGREEMENTS = "tidegate_shadow_disagreements_total" ["tier", "acting", "candidate"] "Decisions where one of the acting policy and the candidate admits and the other refuses, by the acting tier.";
+    SHADOW_MOVES = "tidegate_shadow_moves_total" ["from", "to"] "Jobs that the candidate would have put into another tier.";
+    SHADOW_DROPPED = "tidegate_shadow_dropped_total" [] "Decisions that were not put to the candidate, since it was behind.";
     BUILD_INFO = "tidegate_build_info" ["version"] "1 for the running version.";
     CLASSIC_DEPTH = "queue_depth_total" ["queue_name", "priority"] "Alias of tidegate_queue_depth.";
     CLASSIC_LAG = "consumer_lag_seconds" ["queue_name"] "Alias of tidegate_queue_oldest_age_seconds.";

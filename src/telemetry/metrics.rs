@@ -11,12 +11,15 @@ use crate::domain::tier::{Tier, TierMap};
 use crate::telemetry::families as family;
 use crate::telemetry::latency::{Latency, Quantiles};
 use crate::telemetry::scrape::Scraped;
+use crate::telemetry::shadow::ShadowCounts;
 
 /// Every metric of the process.
 #[derive(Debug)]
 pub struct Metrics {
     pub(super) registry: Registry,
     pub(super) scraped: Scraped,
+    /// What the candidate in the shadow would have answered.
+    pub shadow: ShadowCounts,
     received: IntCounter,
     admitted: TierMap<IntCounter>,
     duplicate: TierMap<IntCounter>,
@@ -31,6 +34,7 @@ pub struct Metrics {
     decision: Histogram,
     store: TierMap<Histogram>,
     retry_after: HistogramVec,
+    reloads: IntCounterVec,
     latency: TierMap<Latency>,
 }
 
@@ -95,6 +99,8 @@ impl Metrics {
         let latencies = (Latency::new()?, Latency::new()?, Latency::new()?);
         let metrics = Metrics {
             scraped: Scraped::new(&registry, classic_names)?,
+            shadow: ShadowCounts::new(&registry)?,
+            reloads: family::POLICY_RELOADS.counters(&registry)?,
             received: family::JOBS_RECEIVED.counter(&registry)?,
             admitted: TierMap::from_fn(|tier| admitted.with_label_values(&[tier.as_str()])),
             duplicate: TierMap::from_fn(|tier| duplicate.with_label_values(&[tier.as_str()])),
@@ -188,6 +194,11 @@ impl Metrics {
         self.store[tier].observe(took.as_secs_f64());
     }
 
+    /// Counts one reload of the policy, by its result: `applied`, `rejected` or `unchanged`.
+    pub fn policy_reload(&self, result: &'static str) {
+        self.reloads.with_label_values(&[result]).inc();
+    }
+
     /// A tier's answers since the start.
     pub fn counts(&self, tier: Tier) -> Counts {
         let refused = |code: Code| self.refused.with_label_values(&[tier.as_str(), code.as_str()]).get();
@@ -219,6 +230,9 @@ impl Metrics {
                 self.refused.with_label_values(&[label(tier), code.as_str()]);
             }
             self.retry_after.with_label_values(&[label(tier)]);
+        }
+        for result in ["applied", "rejected", "unchanged"] {
+            self.reloads.with_label_values(&[result]);
         }
         for bound in Bound::ALL {
             self.overloaded.with_label_values(&[bound.as_str()]);

@@ -5,3 +5,4 @@ pub mod latency;
 pub mod log;
 pub mod metrics;
 pub mod scrape;
+pub mod shadow;

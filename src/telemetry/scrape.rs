@@ -96,7 +96,6 @@ pub(super) struct Scraped {
     waiting_polls: GaugeVec,
     limit: GaugeVec,
     revision: GaugeVec,
-    reloads: IntCounterVec,
     build: GaugeVec,
     classic: Option<Classic>,
 }
@@ -144,13 +143,13 @@ impl Scraped {
             waiting_polls: family::WAITING_POLLS.gauges(registry)?,
             limit: family::LIMIT.gauges(registry)?,
             revision: family::POLICY_REVISION.gauges(registry)?,
-            reloads: family::POLICY_RELOADS.counters(registry)?,
             build: family::BUILD_INFO.gauges(registry)?,
             classic,
         })
     }
 
     fn set(&self, scrape: &Scrape<'_>) {
+        self.forget_queues();
         for tier in Tier::ALL {
             self.set_totals(tier, &scrape.totals[tier]);
             self.set_report(tier, &scrape.policy.tiers[tier].queue, &scrape.reports[tier]);
@@ -165,10 +164,19 @@ impl Scraped {
         self.key_horizon.set(scrape.keys.horizon.as_secs_f64());
         self.revision.reset();
         self.revision.with_label_values(&[scrape.policy.revision.as_str()]).set(1.0);
-        for result in ["applied", "rejected", "unchanged"] {
-            self.reloads.with_label_values(&[result]);
-        }
         self.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+    }
+
+    /// A policy that gives a queue another name leaves no series of the old one.
+    fn forget_queues(&self) {
+        self.depth.reset();
+        self.oldest_age.reset();
+        if let Some(classic) = &self.classic {
+            classic.depth.reset();
+            classic.lag.reset();
+            classic.age_p99.reset();
+            classic.shed.reset();
+        }
     }
 
     fn set_held(&self, held: &HeldNow) {

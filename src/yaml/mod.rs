@@ -9,3 +9,4 @@ pub mod fault;
 pub mod node;
 pub mod read;
 pub mod scalar;
+pub mod text;

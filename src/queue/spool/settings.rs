@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::policy::{Ordering, RetryPolicy};
+use crate::domain::tier::{Tier, TierSet};
+use crate::policy::{Ordering, Policy, RetryPolicy};
+use crate::queue::Durability;
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings, TierRules};
 use crate::queue::keys::KeySettings;
 
@@ -14,6 +16,14 @@ pub struct SpoolSettings {
     pub path: PathBuf,
     /// The file may not grow beyond this many bytes.
     pub max_bytes: u64,
+}
+
+/// The tiers whose jobs a policy lets wait on the local disk: those that spool and for which one disk is enough.
+pub fn spooling(policy: &Policy) -> TierSet {
+    let enough =
+        |tier: Tier| policy.tiers[tier].require.is_none_or(|required| Durability::Spooled.meets(required));
+    let spooling = Tier::ALL.into_iter().filter(|tier| policy.tiers[*tier].spool && enough(*tier));
+    spooling.fold(TierSet::EMPTY, TierSet::with)
 }
 
 impl Default for SpoolSettings {

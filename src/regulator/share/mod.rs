@@ -75,6 +75,11 @@ impl Replicas {
         Line { id: self.id, at: now, leaving: false, tiers: TierMap::from_fn(|tier| self.tiers[tier].told()) }
     }
 
+    /// From now on there is so long between two readings.
+    pub const fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
     /// Which one this is.
     pub const fn id(&self) -> ReplicaId {
         self.id

@@ -66,6 +66,11 @@ impl Share {
         steps
     }
 
+    /// From now on there is so long between two steps of the law.
+    pub fn set_interval(&self, interval: Duration) {
+        self.replicas().set_interval(interval);
+    }
+
     /// What status and metrics show.
     pub fn state(&self) -> ShareState {
         let replicas = self.replicas();

@@ -20,12 +20,9 @@ use crate::queue::dead_letter::{
 };
 use crate::queue::error::QueueError;
 use crate::runtime::gateway::Gateway;
-use crate::server::admin::Admin;
 use crate::server::admin::selection::{self, MOST, Selection};
-use crate::server::body::Intake;
-use crate::server::budget::ByteBudget;
+use crate::server::admin::{Admin, call};
 use crate::server::fields::Text;
-use crate::server::framing;
 use crate::server::leases::reply::{Content, json};
 use crate::server::limits::SizeLimit;
 use crate::server::openapi::words;
@@ -84,7 +81,7 @@ struct Selected {
 }
 
 async fn act(admin: &Admin, request: Request, act: Act) -> Result<Response, Problem> {
-    let selection = Selection::parse(&body(admin, request).await?)?;
+    let selection = Selection::parse(&call::body(admin, request, SizeLimit::CallBytes(LONGEST_BODY)).await?)?;
     let gateway = &admin.gateway;
     let mut results = Vec::new();
     let failed = |error| Problem::queue(&error);
@@ -190,23 +187,6 @@ async fn page(
         .into_iter()
         .map(|summary| Selected { text: summary.id.to_string(), found: Some((summary.id, summary.tier)) });
     Ok((selected.collect(), page.next))
-}
-
-async fn body(admin: &Admin, request: Request) -> Result<bytes::Bytes, Problem> {
-    let (parts, body) = request.into_parts();
-    let now = admin.gateway.clock.now();
-    let deadline = admin.gateway.clock.instant(now.plus(admin.limits.request_timeout));
-    let mut intake = Intake::new(&parts.headers, body, deadline);
-    let budget = ByteBudget::new(LONGEST_BODY);
-    let mut held = budget.reserve(0).map_err(|_| Problem::overloaded())?;
-    let read = async {
-        framing::check_plain(&parts)?;
-        let read = intake.whole(SizeLimit::CallBytes(LONGEST_BODY), &mut held).await;
-        read.map_err(|error| Problem::body(&error))
-    };
-    let read = read.await;
-    intake.discard_rest().await;
-    read
 }
 
 fn summary(letter: &DeadLetter) -> DeadLetterSummary {

@@ -1,8 +1,10 @@
 //! The admin listener: what operators see and do.
 
+mod call;
 pub mod dead_letters;
 pub mod events;
 pub mod guard;
+pub mod policy;
 pub(super) mod selection;
 pub mod status;
 #[cfg(test)]
@@ -15,20 +17,18 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::routing::get;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::domain::code::Code;
 use crate::runtime::gateway::Gateway;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
-use crate::server::leases::reply::json;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
-use crate::server::{health, only_get, only_post, openapi, unread};
+use crate::server::{health, only_get, only_post, openapi, refuse_method, unread};
 
 /// The state of the admin listener.
 pub struct Admin {
@@ -53,7 +53,10 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/metrics", only_get(metrics))
         .route("/v1/status", only_get(status::show))
         .route("/v1/events", only_get(events::show))
-        .route("/v1/policy", only_get(policy))
+        .route("/v1/policy", get(policy::show).put(policy::check).fallback(no_such_method_of_the_policy))
+        .route("/v1/policy/history", only_get(policy::list))
+        .route("/v1/policy/reload", only_post(policy::reload))
+        .route("/v1/policy/rollback", only_post(policy::roll_back))
         .route("/v1/dead-letters", only_get(dead_letters::list))
         .route("/v1/dead-letters/{id}", only_get(dead_letters::show))
         .route("/v1/dead-letters/replay", only_post(dead_letters::replay))
@@ -79,6 +82,10 @@ async fn guarded(State(admin): State<Arc<Admin>>, request: Request, next: Next) 
     response
 }
 
+async fn no_such_method_of_the_policy(request: Request) -> Response {
+    refuse_method(request, "GET, HEAD, PUT").await
+}
+
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     match admin.gateway.scrape() {
         Ok(text) => {
@@ -90,21 +97,6 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             Problem::new(Code::Overloaded, format!("the metrics cannot be written: {error}")).into_response()
         }
     }
-}
-
-async fn policy(State(admin): State<Arc<Admin>>) -> Response {
-    let policy = admin.gateway.policy.load();
-    json(&PolicyBody { revision: &policy.revision, document: &policy.document })
-}
-
-/// The policy in force.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Policy")]
-pub(super) struct PolicyBody<'a> {
-    /// Names the document: another document has another one.
-    revision: &'a str,
-    /// The YAML as it was read.
-    document: &'a str,
 }
 
 const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

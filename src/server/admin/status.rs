@@ -1,5 +1,6 @@
 //! `GET /v1/status`: everything of this moment, as JSON.
 
+mod policy;
 mod topic;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::runtime::lifecycle::Phase;
 use crate::runtime::share::Share;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::Admin;
+use crate::server::admin::status::policy::{PolicyStatus, ShadowStatus};
 use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
@@ -51,6 +53,9 @@ pub(in crate::server) struct Status<'a> {
     #[schemars(schema_with = "words::durability")]
     durability: &'static str,
     policy_revision: &'a str,
+    policy: PolicyStatus,
+    /// What a candidate would do.
+    shadow: ShadowStatus,
     in_flight_requests: usize,
     event_listeners: usize,
     event_listeners_dropped: u64,
@@ -221,6 +226,7 @@ impl<'a> Status<'a> {
         let reports = gateway.admission.reports();
         let totals = gateway.queue.totals();
         let spool = gateway.queue.spool();
+        let board = gateway.desk.board();
         let tier = |tier: Tier| TierStatus {
             counts: gateway.metrics.counts(tier),
             latency_seconds: gateway.metrics.latency(tier),
@@ -241,6 +247,8 @@ impl<'a> Status<'a> {
             backend: gateway.queue.name(),
             durability: weakest(&*gateway.queue).as_str(),
             policy_revision: &policy.revision,
+            policy: PolicyStatus::of(&board),
+            shadow: ShadowStatus::of(&board.shadow, gateway.admission.shadow().shown()),
             in_flight_requests: gateway.in_flight.count(),
             event_listeners: admin.events.listeners(),
             event_listeners_dropped: admin.events.dropped(),

@@ -26,6 +26,7 @@ use crate::server::keyed::{self, Route, Turn};
 use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
+use crate::server::witness::BatchWitness;
 
 /// A batch being taken.
 pub struct Stage<'a> {
@@ -37,6 +38,7 @@ pub struct Stage<'a> {
     arrived: Moment,
     groups: TierMap<Group>,
     tally: Tally,
+    witness: BatchWitness,
     /// Whether jobs were stored, which may have taken long, since it was last looked whether to go on.
     stored: bool,
 }
@@ -64,7 +66,8 @@ impl<'a> Stage<'a> {
     pub fn new(ingest: &'a Ingest, parts: &'a Parts, form: Form, draft: Draft, arrived: Moment) -> Stage<'a> {
         let policy = ingest.gateway.policy.load_full();
         let (groups, tally) = (TierMap::default(), Tally::default());
-        Stage { ingest, parts, form, policy, draft, arrived, groups, tally, stored: false }
+        let witness = BatchWitness::default();
+        Stage { ingest, parts, form, policy, draft, arrived, groups, tally, witness, stored: false }
     }
 
     /// Payload bytes that wait to be stored.
@@ -141,7 +144,9 @@ impl<'a> Stage<'a> {
                 return Ok(());
             }
         };
-        match self.ask_gate(&payload, own.as_ref()) {
+        let answer = self.ask_gate(&payload, own.as_ref());
+        self.tell_candidate(&payload, own.as_ref(), &answer);
+        match answer {
             Ok((permit, classified)) => self.hold(payload, own.as_ref(), turn, permit, classified).await,
             Err(problem) => match self.ingest.ask_turn(turn).await {
                 Ok(Turn::Stored(known)) => self.replay(known),
@@ -218,6 +223,17 @@ impl<'a> Stage<'a> {
         Ok((self.ingest.admit(&self.policy, &draft.caller, classified.tier)?, classified))
     }
 
+    fn tell_candidate(
+        &mut self,
+        payload: &Bytes,
+        own: Option<&Own>,
+        answer: &Result<(Permit, Classified), Problem>,
+    ) {
+        let head = own.map_or((self.parts, false), |own| (&own.parts, true));
+        let outcome = answer.as_ref().map(|(permit, _)| permit.tier());
+        self.witness.tell(&self.ingest.gateway, head, &self.draft.caller, payload, outcome);
+    }
+
     /// Keeps an admitted job until its group is full, and then stores the group.
     async fn hold(
         &mut self,
@@ -255,12 +271,17 @@ impl<'a> Stage<'a> {
         let stored = if within.is_zero() {
             Err(Problem::out_of_time().of(tier).unknown_outcome_if(keyed::are_unsure(&claims)))
         } else {
-            self.ingest.store(permit, jobs, claims, within).await
+            self.ingest.store(&self.policy, permit, jobs, claims, within).await
         };
         match stored {
             Ok(stored) => {
                 self.tally.note_limit(tier, limit);
-                places.iter().zip(ids).for_each(|(place, id)| self.tally.settle_stored(*place, id));
+                for (index, (place, id)) in places.iter().zip(ids).enumerate() {
+                    self.tally.settle_stored(*place, id);
+                    if !stored.known.iter().any(|known| known.index == index) {
+                        draft::log_stored(&self.policy, tier, id);
+                    }
+                }
                 for known in &stored.known {
                     let place = places.get(known.index).copied();
                     self.settle_known(place, known.job, fingerprints.get(known.index).copied().flatten());

@@ -10,7 +10,10 @@ use crate::server::openapi::schemas::tiers;
 
 /// Every operation that only the admin listener has.
 pub fn operations() -> Vec<Operation> {
-    vec![metrics(), status(), events(), policy(), list(), show(), replay(), purge(), document()]
+    let dead_letters = [list(), show(), replay(), purge()];
+    let policies = [policy(), check(), history(), reload(), roll_back()];
+    let others = [metrics(), status(), events(), document()];
+    others.into_iter().chain(policies).chain(dead_letters).collect()
 }
 
 fn metrics() -> Operation {
@@ -51,6 +54,55 @@ fn policy() -> Operation {
         "It, as it was read.",
         "Policy",
     )
+}
+
+fn check() -> Operation {
+    let yaml = json!({ "application/yaml": { "schema": { "type": "string" } } });
+    Operation::new(ADMIN, Method::PUT, "/v1/policy", "checkPolicy", "Check a policy; nothing changes")
+        .described("The policy's file is the source of truth: without `dry_run=true` the call is refused.")
+        .parameter(json!({
+            "name": "dry_run",
+            "in": "query",
+            "required": true,
+            "description": "Only check.",
+            "schema": { "type": "string", "const": "true" },
+        }))
+        .takes_any(yaml, true)
+        .answers(StatusCode::OK, "It could take force now.", "PolicyCheck")
+        .refuses(CALLER)
+        .refuses(BODY)
+        .refuses(&[Code::InvalidPolicy])
+}
+
+fn history() -> Operation {
+    get("/v1/policy/history", "policyHistory", "The last twenty policies, each with what it changed").answers(
+        StatusCode::OK,
+        "They, the latest first.",
+        "PolicyHistory",
+    )
+}
+
+fn reload() -> Operation {
+    Operation::new(ADMIN, Method::POST, "/v1/policy/reload", "reloadPolicy", "Read the policy's file now")
+        .answers(StatusCode::OK, "It is in force.", "PolicyReload")
+        .refuses(CALLER)
+        .refuses(&[Code::InvalidPolicy, Code::Draining])
+}
+
+fn roll_back() -> Operation {
+    Operation::new(
+        ADMIN,
+        Method::POST,
+        "/v1/policy/rollback",
+        "rollBackPolicy",
+        "Take an earlier policy back",
+    )
+    .described("It holds until the content of the policy's file changes.")
+    .takes("PolicyRollback", true)
+    .answers(StatusCode::OK, "It is in force.", "PolicyReload")
+    .refuses(CALLER)
+    .refuses(BODY)
+    .refuses(&[Code::NotFound, Code::InvalidPolicy, Code::Draining])
 }
 
 fn list() -> Operation {
@@ -127,6 +179,10 @@ fn query(name: &str, description: &str, schema: &Value) -> Value {
 fn text(media_type: &str) -> Value {
     json!({ media_type: { "schema": { "type": "string" } } })
 }
+
+/// What a body can be refused with.
+const BODY: &[Code] =
+    &[Code::MalformedRequest, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
 
 /// What the guard answers.
 const CALLER: &[Code] = &[Code::Unauthenticated, Code::OriginNotAllowed];

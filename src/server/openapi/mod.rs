@@ -91,6 +91,13 @@ fn named_schemas() -> Map<String, Value> {
         "dependentRequired": { "items": ["accepted", "refused"] },
     });
     schemas.insert("BatchProblem".to_owned(), problem);
+    let problem = json!({
+        "description": "The refusal of a policy.",
+        "allOf": [reference("Problem")],
+        "required": ["faults"],
+        "properties": { "faults": { "type": "array", "items": reference("PolicyFault") } },
+    });
+    schemas.insert("PolicyProblem".to_owned(), problem);
     schemas
 }
 

@@ -182,7 +182,11 @@ impl Operation {
     fn refusal(&self, status: u16, codes: &[Code]) -> Value {
         let words: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
         let named: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-        let first = if self.batch { "BatchProblem" } else { "Problem" };
+        let first = match codes {
+            _ if self.batch => "BatchProblem",
+            [Code::InvalidPolicy] => "PolicyProblem",
+            _ => "Problem",
+        };
         json!({
             "description": format!("Refused: {}.", named.join(", ")),
             "headers": self.headers(codes),

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::tier::Tier;
 use crate::server::admin::dead_letters::{PageBody, ResultsBody, Shown};
-use crate::server::admin::{PolicyBody, selection, status::Status};
+use crate::server::admin::policy::{CheckBody, FaultBody, HistoryBody, PolicyBody, ReloadBody};
+use crate::server::admin::{selection, status::Status};
 use crate::server::batch::tally::Members;
 use crate::server::ingest::ReceiptBody;
 use crate::server::leases::{reply, request};
@@ -32,6 +33,7 @@ pub fn all() -> Map<String, Value> {
         ("Nack".to_owned(), nack()),
         ("Extend".to_owned(), extend()),
         ("DeadLetterSelection".to_owned(), selection()),
+        ("PolicyRollback".to_owned(), rollback()),
         ("CloudEvent".to_owned(), cloud_event()),
     ]);
     all
@@ -45,9 +47,23 @@ fn answers(generator: &mut SchemaGenerator) {
     generator.subschema_for::<reply::Results>();
     generator.subschema_for::<Status<'_>>();
     generator.subschema_for::<PolicyBody<'_>>();
+    generator.subschema_for::<ReloadBody>();
+    generator.subschema_for::<CheckBody<'_>>();
+    generator.subschema_for::<HistoryBody<'_>>();
+    generator.subschema_for::<FaultBody>();
     generator.subschema_for::<PageBody<'_>>();
     generator.subschema_for::<Shown<'_>>();
     generator.subschema_for::<ResultsBody>();
+}
+
+fn rollback() -> Value {
+    json!({
+        "type": "object",
+        "description": "Which policy of the history.",
+        "required": ["revision"],
+        "additionalProperties": false,
+        "properties": { "revision": { "type": "string", "examples": ["cbf29ce484222325"] } },
+    })
 }
 
 fn lease_request() -> Value {

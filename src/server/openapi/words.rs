@@ -8,6 +8,7 @@ use crate::domain::code::{Code, Outcome};
 use crate::domain::job::JobId;
 use crate::domain::tier::Tier;
 use crate::domain::time::Timestamp;
+use crate::domain::verdict::Verdict;
 use crate::queue::embedded::lease::LeaseToken;
 use crate::queue::{Durability, GroupState};
 use crate::server::fields::Text;
@@ -73,6 +74,31 @@ pub fn share_mode(_: &mut SchemaGenerator) -> Schema {
 /// Where the gateway is in its life.
 pub fn phase(_: &mut SchemaGenerator) -> Schema {
     one_of(&["starting", "running", "leaving", "draining", "stopped"])
+}
+
+/// Where a policy came from.
+pub fn policy_source(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["start", "file", "signal", "request", "rollback"])
+}
+
+/// What became of a reload that was not refused.
+pub fn reload_result(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["applied", "unchanged"])
+}
+
+/// What became of a reload.
+pub fn reload_attempt(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["applied", "rejected", "unchanged"])
+}
+
+/// Whether there is a candidate.
+pub fn shadow_state(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["off", "on", "faulty"])
+}
+
+/// What a gate says of a job.
+pub fn verdict(_: &mut SchemaGenerator) -> Schema {
+    one_of(&Verdict::ALL.map(Verdict::as_str))
 }
 
 /// How the law treats its signal.
