@@ -1,6 +1,7 @@
 //! Floor 7: wires the floors together: from settings and a policy to a gateway that runs until it is told to stop.
 
 mod backend;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,6 +43,8 @@ use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown;
 use crate::runtime::signals::{HangUps, StopSignals};
 use crate::runtime::spool_drain::SpoolDrain;
+use crate::runtime::tls::Certificates;
+use crate::runtime::tls::material::MaterialError;
 use crate::server::access::Access;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::guard::Guard;
@@ -52,7 +55,7 @@ use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
 use crate::server::listen::slots;
-use crate::server::listen::{self, Routes};
+use crate::server::listen::{self, Door, Routes};
 use crate::server::state::Ingest;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
@@ -107,12 +110,20 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The files of a listener's TLS.
+    #[error("{listener}.tls cannot be used")]
+    Tls {
+        /// Which listener.
+        listener: &'static str,
+        /// What is wrong.
+        source: MaterialError,
+    },
+    /// The watch over files.
+    #[error("files cannot be watched")]
+    Watch(#[source] io::Error),
     /// The runtime's threads.
     #[error("the runtime cannot start")]
     Runtime(#[source] io::Error),
-    /// The thread that watches a file.
-    #[error("a file cannot be watched")]
-    Watch(#[source] io::Error),
     /// The signals.
     #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
@@ -137,9 +148,11 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
     let ingest = bind("ingest", settings.ingest.listen, None)?;
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
+    let (certificates, renewals) = tls::open(&settings, clock)?;
     let mut backend = backend::open(&settings, &policy, clock).await?;
     let drain = backend.drain.take();
     let (gateway, keeper, interval) = gateway(&settings, policy, from_file, backend, clock)?;
+    let gateway = Gateway { certificates, ..gateway };
     let mut exchange = exchange(&settings, &gateway)?;
     if let Some(exchange) = &mut exchange {
         exchange.begin().await;
@@ -156,6 +169,9 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
     if let Some(drain) = drain {
         let policy = Arc::clone(&gateway.policy);
         tasks.spawn(SpoolDrain::new(drain, gateway.admission.clone(), policy).run());
+    }
+    for renewal in renewals {
+        tasks.spawn(renewal.run());
     }
     gateway.lifecycle.advance(Phase::Running);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -249,6 +265,7 @@ fn gateway(
         lifecycle: Lifecycle::starting(),
         in_flight: InFlight::none(),
         held: Held::default(),
+        certificates: Certificates::default(),
         metrics,
     };
     Ok((gateway, keeper, interval))
@@ -298,7 +315,7 @@ fn serve(
     let ingest_routes = [ingest_router(Arc::clone(&ingest_state)), crowded_router(ingest_state)];
     let [usual, crowded] = ingest_routes.map(|routes| cors::around(routes, &settings.ingest.cors));
     let ingest_routes = Routes { usual, crowded };
-    let AdminSettings { listen, token, hosts } = settings.admin.clone();
+    let AdminSettings { listen, token, hosts, tls: _ } = settings.admin.clone();
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
     let admin_state = Admin::new(gateway.clone(), settings.limits, guard, keys);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
@@ -306,15 +323,16 @@ fn serve(
     // Operators are answered beyond the bound too: each then gets one answer.
     let admin_routes = Routes { usual: admin_routes.clone(), crowded: admin_routes };
     let held = &gateway.held;
-    for (listener, routes, count) in [
+    let certificates = gateway.certificates.clone();
+    let ingest = Door { listener: ingest, certificate: certificates.ingest };
+    let admin = Door { listener: admin, certificate: certificates.admin };
+    for (door, routes, count) in [
         (ingest, ingest_routes, Arc::clone(&held.ingest_connections)),
         (admin, admin_routes, Arc::clone(&held.admin_connections)),
     ] {
         let (limits, lifecycle, in_flight) =
             (settings.limits, gateway.lifecycle.clone(), gateway.in_flight.clone());
-        tasks.spawn(
-            async move { listen::serve(listener, routes, &limits, count, lifecycle, in_flight).await },
-        );
+        tasks.spawn(async move { listen::serve(door, routes, &limits, count, lifecycle, in_flight).await });
     }
     Ok(tasks)
 }

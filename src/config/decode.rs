@@ -8,7 +8,7 @@ use tracing::Level;
 
 use crate::config::token::read_token;
 use crate::config::{AdminSettings, AnonymousScopes, Backend, IngestSettings, KeysFile, Settings};
-use crate::config::{callers, consistency, remote};
+use crate::config::{callers, consistency, remote, tls};
 use crate::queue::embedded::settings::{EmbeddedDurability, EmbeddedSettings};
 use crate::queue::keys::KeySettings;
 use crate::runtime::shutdown::ShutdownSettings;
@@ -58,9 +58,9 @@ pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
 fn ingest(field: &Field<'_>, ingest: &mut IngestSettings) {
     let Some(mut map) = field.mapping() else { return };
     map.set("listen", &mut ingest.listen, address);
-    map.not_available("tls");
     map.set("trusted_proxies", &mut ingest.trusted_proxies, callers::proxies);
     map.set("cors", &mut ingest.cors, callers::cors);
+    map.set("tls", &mut ingest.tls, tls::files);
     map.close();
 }
 
@@ -75,6 +75,7 @@ fn admin(field: &Field<'_>, admin: &mut AdminSettings) {
         }
     });
     map.set("hosts", &mut admin.hosts, |field| Some(field.list()?.iter().filter_map(host).collect()));
+    map.set("tls", &mut admin.tls, tls::files);
     map.close();
 }
 

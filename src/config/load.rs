@@ -213,7 +213,7 @@ mod tests {
     /// Every key of the contract: in the shipped file, and either read or refused as not available yet.
     #[test]
     fn the_shipped_file_shows_every_key() {
-        let keys = "ingest.listen ingest.tls ingest.trusted_proxies ingest.cors admin.listen admin.token_file admin.hosts policy backend embedded.path \
+        let keys = "ingest.listen ingest.tls ingest.trusted_proxies ingest.cors admin.listen admin.token_file admin.hosts admin.tls policy backend embedded.path \
             embedded.durability embedded.max_bytes redis.url redis.structure redis.group \
             redis.connections redis.timeout redis.wait_replicas redis.trim kafka.brokers kafka.group kafka.timeout kafka.properties spool.path spool.max_bytes limits.max_job_bytes limits.max_batch_bytes \
             limits.max_batch_jobs limits.max_connections limits.max_in_flight_bytes limits.request_timeout \

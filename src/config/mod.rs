@@ -8,6 +8,7 @@ mod decode;
 pub mod load;
 mod overrides;
 mod remote;
+mod tls;
 mod token;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +27,7 @@ use crate::server::access::key_table::KeyTable;
 use crate::server::client_limit::ClientRate;
 use crate::server::client_limit::forwarded::TrustedProxies;
 use crate::server::cors::Origins;
+use crate::runtime::tls::TlsFiles;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
 
@@ -75,6 +77,8 @@ pub struct IngestSettings {
     pub trusted_proxies: TrustedProxies,
     /// The origins whose pages may ask.
     pub cors: Origins,
+    /// The files of TLS; without them it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// The file of keys, and what stood in it when it was loaded.
@@ -95,6 +99,8 @@ pub struct AdminSettings {
     pub token: Option<Token>,
     /// Names besides the loopback ones under which the listener may be addressed, in lower case, without port.
     pub hosts: Vec<String>,
+    /// The files of TLS; without them it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Where accepted jobs are kept.
@@ -131,11 +137,13 @@ impl Default for Settings {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
                 trusted_proxies: TrustedProxies::default(),
                 cors: Origins::None,
+                tls: None,
             },
             admin: AdminSettings {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
                 token: None,
                 hosts: Vec::new(),
+                tls: None,
             },
             policy: PathBuf::from("policies/default.yaml"),
             backend: Backend::Embedded,

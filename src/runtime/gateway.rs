@@ -17,6 +17,7 @@ use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::reload::PolicyDesk;
 use crate::runtime::share::Share;
+use crate::runtime::tls::{Certificate, Certificates};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::scrape::Scrape;
 
@@ -47,6 +48,8 @@ pub struct Gateway {
     pub in_flight: InFlight,
     /// What is held for clients.
     pub held: Held,
+    /// What TLS is spoken with.
+    pub certificates: Certificates,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -68,6 +71,14 @@ impl Gateway {
             spool_duplicates: spool.duplicates,
             policy: &self.policy.load(),
             held: self.held.now(),
+            certificates: [("ingest", &self.certificates.ingest), ("admin", &self.certificates.admin)]
+                .map(|(listener, certificate)| (listener, self.seconds_left(certificate.as_deref()))),
         })
+    }
+
+    /// Seconds until a listener's certificate expires, below zero once it has.
+    fn seconds_left(&self, certificate: Option<&Certificate>) -> Option<f64> {
+        let (not_after, now) = (certificate?.not_after()?, self.clock.wall());
+        Some(not_after.since(now).as_secs_f64() - now.since(not_after).as_secs_f64())
     }
 }

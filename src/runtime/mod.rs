@@ -16,3 +16,4 @@ pub mod share;
 pub mod shutdown;
 pub mod signals;
 pub mod spool_drain;
+pub mod tls;

@@ -42,6 +42,7 @@ use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::runtime::reload::keeper::{Followers, Keeper, Parts};
 use crate::runtime::reload::terms::{QueueNames, Terms};
 use crate::runtime::signals::HangUps;
+use crate::runtime::tls::Certificates;
 use crate::server::access::Access;
 use crate::server::admin::guard::Guard;
 use crate::server::admin::{Admin, admin_router};
@@ -149,6 +150,7 @@ impl Desk {
             lifecycle: Lifecycle::starting(),
             in_flight: InFlight::none(),
             held: Held::default(),
+            certificates: Certificates::default(),
             metrics,
         };
         gateway.lifecycle.advance(Phase::Running);

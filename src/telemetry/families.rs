@@ -70,6 +70,7 @@ families! {
     API_KEYS = "tidegate_api_keys" [] "API keys in force.";
     KEYS_RELOADS = "tidegate_keys_reloads_total" ["result"] "Readings of the keys file by result.";
     LIMITED_CLIENTS = "tidegate_limited_clients" [] "Clients that the client limit remembers, at the last sweep.";
+    TLS_EXPIRY = "tidegate_tls_certificate_expiry_seconds" ["listener"] "Seconds until the certificate in force, or one of its chain, expires; below zero once it has.";
     POLICY_REVISION = "tidegate_policy_revision_info" ["revision"] "1 for the policy in force.";
     POLICY_RELOADS = "tidegate_policy_reloads_total" ["result"] "Policy reloads by result.";
     SHADOW_DECISIONS = "tidegate_shadow_decisions_total" ["tier", "verdict"] "What the candidate in the shadow would have answered; tier none where its rules could not tell.";

@@ -35,6 +35,8 @@ pub struct Scrape<'a> {
     pub policy: &'a Policy,
     /// What is held for clients.
     pub held: HeldNow,
+    /// The listeners, each with the seconds until its certificate expires where it speaks TLS.
+    pub certificates: [(&'static str, Option<f64>); 2],
 }
 
 /// What is held for clients, each kind beside its bound.
@@ -95,6 +97,7 @@ pub(super) struct Scraped {
     open_batches: GaugeVec,
     waiting_polls: GaugeVec,
     limit: GaugeVec,
+    tls_expiry: GaugeVec,
     revision: GaugeVec,
     build: GaugeVec,
     classic: Option<Classic>,
@@ -142,6 +145,7 @@ impl Scraped {
             open_batches: family::OPEN_BATCHES.gauges(registry)?,
             waiting_polls: family::WAITING_POLLS.gauges(registry)?,
             limit: family::LIMIT.gauges(registry)?,
+            tls_expiry: family::TLS_EXPIRY.gauges(registry)?,
             revision: family::POLICY_REVISION.gauges(registry)?,
             build: family::BUILD_INFO.gauges(registry)?,
             classic,
@@ -150,6 +154,11 @@ impl Scraped {
 
     fn set(&self, scrape: &Scrape<'_>) {
         self.forget_queues();
+        for (listener, seconds_left) in scrape.certificates {
+            if let Some(seconds_left) = seconds_left {
+                self.tls_expiry.with_label_values(&[listener]).set(seconds_left);
+            }
+        }
         for tier in Tier::ALL {
             self.set_totals(tier, &scrape.totals[tier]);
             self.set_report(tier, &scrape.policy.tiers[tier].queue, &scrape.reports[tier]);

@@ -48,4 +48,5 @@ mod simulate;
 mod spool;
 mod standards;
 mod stopping;
+mod tls;
 mod webhooks;

@@ -1,6 +1,7 @@
 //! `GET /v1/status`: everything of this moment, as JSON.
 
 mod policy;
+mod tls;
 mod topic;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::runtime::share::Share;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::Admin;
 use crate::server::admin::status::policy::{PolicyStatus, ShadowStatus};
+use crate::server::admin::status::tls::TlsStatus;
 use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
@@ -62,6 +64,7 @@ pub(in crate::server) struct Status<'a> {
     /// The keys of clients and workers; null where there is no file of them.
     keys: Option<KeysStatus>,
     share: ShareStatus,
+    tls: TlsStatus,
     tiers: Tiers<'a>,
 }
 
@@ -254,6 +257,7 @@ impl<'a> Status<'a> {
             event_listeners_dropped: admin.events.dropped(),
             keys: admin.keys.as_deref().map(KeysStatus::of),
             share: ShareStatus::of(gateway.share.as_ref(), &reports),
+            tls: TlsStatus::of(&gateway.certificates),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }
     }

@@ -18,19 +18,23 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::Service;
 use tracing::{info, warn};
 
 use crate::runtime::held::Count;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::tls::Certificate;
 use crate::server::limits::Limits;
-use crate::server::listen::patience::Patience;
 use crate::server::listen::peer::Peer;
+use crate::server::listen::patience::{FirstHead, Patience};
 use crate::server::listen::slots::{Leave, Slot, Slots};
 
 /// What a listener's requests are answered by.
@@ -43,12 +47,21 @@ pub struct Routes {
     pub crowded: Router,
 }
 
+/// A listener, and what it speaks.
+#[derive(Debug)]
+pub struct Door {
+    /// Where clients connect.
+    pub listener: TcpListener,
+    /// What TLS is spoken with; none: plain HTTP.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
 /// Serves a listener until the lifecycle says stopped; returns when every connection is closed.
 ///
 /// New connections are accepted to the very end: while the gateway drains, the routes answer `draining`, which
 /// tells a client more than a refused connection. Idle connections are closed at the end only, for the same reason.
 pub async fn serve(
-    listener: TcpListener,
+    Door { listener, certificate }: Door,
     routes: Routes,
     limits: &Limits,
     count: Arc<Count>,
@@ -83,11 +96,12 @@ pub async fn serve(
                 // Without it the second packet of an answer waits for the client's acknowledgement. A socket that
                 // cannot be told is one that is gone already; reading will say so.
                 let _ = stream.set_nodelay(true);
-                let stream = Patience::new(stream, limits.header_timeout);
-                let slot = slots.take(permit, stream.stage());
-                let connection =
-                    Connection { stream, peer: Peer(address), slot, closing: closing.subscribe() };
-                tokio::spawn(connection.run(http.clone(), routes.clone(), in_flight.clone()));
+                let due = FirstHead::begin(limits.header_timeout);
+                let slot = slots.take(permit, due.stage());
+                // The one in force now: a renewed one is for those who come after.
+                let tls = certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.config()));
+                let connection = Connection { peer: Peer(address), slot, closing: closing.subscribe(), http: http.clone() };
+                tokio::spawn(connection.run(stream, due, tls, routes.clone(), in_flight.clone()));
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -133,15 +147,54 @@ enum Closing {
 
 /// One client's connection; its slot is free again when it is dropped.
 struct Connection {
-    stream: Patience<TcpStream>,
     peer: Peer,
     slot: Arc<Slot>,
     closing: watch::Receiver<Closing>,
+    http: http1::Builder,
 }
 
 impl Connection {
-    async fn run(self, http: http1::Builder, routes: Routes, in_flight: InFlight) {
-        let Connection { stream, peer, slot, mut closing } = self;
+    async fn run(
+        mut self,
+        stream: TcpStream,
+        mut due: FirstHead,
+        tls: Option<TlsAcceptor>,
+        routes: Routes,
+        in_flight: InFlight,
+    ) {
+        match tls {
+            None => self.serve(Patience::with(stream, due), routes, in_flight).await,
+            Some(tls) => {
+                let Some(stream) = self.shake_hands(stream, &mut due, &tls).await else { return };
+                self.serve(Patience::with(stream, due), routes, in_flight).await;
+            }
+        }
+    }
+
+    /// The handshake, within the time for the first head: to the slots it is a head that is due. `None` where it fails,
+    /// which rustls has told the client.
+    async fn shake_hands(
+        &mut self,
+        stream: TcpStream,
+        due: &mut FirstHead,
+        tls: &TlsAcceptor,
+    ) -> Option<TlsStream<TcpStream>> {
+        let stream = select! {
+            biased;
+            stream = tls.accept(stream) => stream.ok()?,
+            () = due.over() => return None,
+            _ = self.slot.told_to_leave() => return None,
+            _ = self.closing.wait_for(|closing| *closing >= Closing::WhenAnswered) => return None,
+        };
+        self.slot.stage().shaken();
+        Some(stream)
+    }
+
+    async fn serve<S>(self, stream: Patience<S>, routes: Routes, in_flight: InFlight)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Connection { peer, slot, mut closing, http } = self;
         let cut_off = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let answer = answer(&routes, request, peer, in_flight.clone(), Arc::clone(&slot));

@@ -29,6 +29,14 @@ pub struct Patience<S> {
 #[derive(Clone, Debug)]
 pub struct Stage(Arc<Standing>);
 
+/// The time for the first head of a connection, which begins when it is accepted: a handshake counts.
+#[derive(Debug)]
+pub struct FirstHead {
+    stage: Stage,
+    head_time: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
 /// What a connection without a whole request is silent in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
@@ -49,6 +57,11 @@ impl Stage {
     /// A head is complete: from here on the request's own deadline holds.
     pub fn answering(&self) {
         self.enter(ANSWERING);
+    }
+
+    /// A handshake is done: the silence in which the head is due begins anew.
+    pub fn shaken(&self) {
+        self.enter(READING);
     }
 
     /// The answer is made: what comes next is the next head.
@@ -80,12 +93,35 @@ impl Stage {
     }
 }
 
+impl FirstHead {
+    /// Begins now; each head may take `head_time`.
+    pub fn begin(head_time: Duration) -> FirstHead {
+        let standing = Standing { stage: AtomicU8::new(READING), rounds: AtomicU32::new(0) };
+        FirstHead { stage: Stage(Arc::new(standing)), head_time, timer: Box::pin(sleep(head_time)) }
+    }
+
+    /// Where the connection stands.
+    pub fn stage(&self) -> Stage {
+        self.stage.clone()
+    }
+
+    /// Waits until its time is over.
+    pub async fn over(&mut self) {
+        self.timer.as_mut().await;
+    }
+}
+
 impl<S> Patience<S> {
     /// A connection whose heads may take `head_time`: the first one from now on, each further one from its first byte.
+    #[cfg(test)]
     pub fn new(stream: S, head_time: Duration) -> Patience<S> {
-        let standing = Standing { stage: AtomicU8::new(READING), rounds: AtomicU32::new(0) };
-        let stage = Stage(Arc::new(standing));
-        Patience { stream, stage, head_time, timer: Box::pin(sleep(head_time)), timed: None }
+        Patience::with(stream, FirstHead::begin(head_time))
+    }
+
+    /// A connection whose first head is due.
+    pub fn with(stream: S, due: FirstHead) -> Patience<S> {
+        let FirstHead { stage, head_time, timer } = due;
+        Patience { stream, stage, head_time, timer, timed: Some(READING) }
     }
 
     /// Where the connection stands.

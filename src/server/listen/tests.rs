@@ -18,7 +18,7 @@ use crate::server::access::Access;
 use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
-use crate::server::listen::{CutOff, Routes, serve};
+use crate::server::listen::{CutOff, Door, Routes, serve};
 use crate::server::state::Ingest;
 use crate::server::testing::{Desk, LIMITS, chunks};
 
@@ -37,8 +37,9 @@ async fn open(limits: Limits) -> Open {
     let routes = Routes { usual: ingest_router(Arc::clone(&state)), crowded: crowded_router(state) };
     let count = Arc::clone(&desk.gateway.held.ingest_connections);
     let (lifecycle, in_flight) = (desk.gateway.lifecycle.clone(), desk.gateway.in_flight.clone());
-    let serving =
-        tokio::spawn(async move { serve(listener, routes, &limits, count, lifecycle, in_flight).await });
+    let serving = tokio::spawn(async move {
+        serve(Door { listener, certificate: None }, routes, &limits, count, lifecycle, in_flight).await
+    });
     Open { desk, address, serving }
 }
 
@@ -313,7 +314,10 @@ async fn an_answer_that_its_client_does_not_take_can_be_cut_off() {
     let routes = Routes { usual: router.clone(), crowded: router };
     let (lifecycle, in_flight) = (Lifecycle::starting(), InFlight::none());
     let counted = in_flight.clone();
-    tokio::spawn(async move { serve(listener, routes, &LIMITS, Arc::default(), lifecycle, in_flight).await });
+    tokio::spawn(async move {
+        serve(Door { listener, certificate: None }, routes, &LIMITS, Arc::default(), lifecycle, in_flight)
+            .await
+    });
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
     assert!(read_until(&mut stream, "begun\r\n").await.contains("200 OK"));

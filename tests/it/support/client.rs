@@ -1,14 +1,18 @@
 //! A well-behaved HTTP client that keeps its connections.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -16,7 +20,8 @@ use super::answer::Answer;
 /// A client of one listener; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    scheme: &'static str,
     address: SocketAddr,
     bearer: Option<String>,
 }
@@ -33,9 +38,28 @@ pub struct Ask<'a> {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Client {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Client { pool: Pool::builder(TokioExecutor::new()).build(connector), address, bearer: None }
+        // Not used over plain TCP.
+        let nobody = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let nobody = nobody.with_safe_default_protocol_versions().unwrap();
+        let tls = nobody.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        Client::by(connector.wrap_connector(tcp()), "http", address)
+    }
+
+    /// A client over TLS, HTTP/1.1.
+    pub fn secure(address: SocketAddr, tls: ClientConfig) -> Client {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
+        Client::by(connector.wrap_connector(tcp()), "https", address)
+    }
+
+    /// A client over TLS, HTTP/2.
+    pub fn secure_http2(address: SocketAddr, tls: ClientConfig) -> Client {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http2();
+        Client::by(connector.wrap_connector(tcp()), "https", address)
+    }
+
+    fn by(connector: HttpsConnector<HttpConnector>, scheme: &'static str, address: SocketAddr) -> Client {
+        Client { pool: Pool::builder(TokioExecutor::new()).build(connector), scheme, address, bearer: None }
     }
 
     /// A client that shows this token with every request.
@@ -100,7 +124,8 @@ impl Ask<'_> {
     async fn exchange(self) -> Result<Answer, String> {
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
-        *request.uri_mut() = format!("http://{}{}", self.client.address, self.path).parse().unwrap();
+        *request.uri_mut() =
+            format!("{}://{}{}", self.client.scheme, self.client.address, self.path).parse().unwrap();
         for (name, value) in self.headers {
             request.headers_mut().append(name, value);
         }
@@ -110,6 +135,13 @@ impl Ask<'_> {
         let body = body.collect().await.map_err(|why| format!("{why:?}"))?.to_bytes();
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, took: started.elapsed() })
     }
+}
+
+fn tcp() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector
 }
 
 /// Longer than any answer may take, long polls included.

@@ -1,16 +1,19 @@
 //! The program under test as a child process: started, asked, killed, started again on the same data.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::certificates::{Authority, Pair};
 use super::client::Client;
 use super::identities;
 use super::policy::Policy;
@@ -51,6 +54,8 @@ pub struct Setup {
     host: Ipv4Addr,
     admin_host: Ipv4Addr,
     admin_token: Option<String>,
+    ingest_tls: Option<ClientConfig>,
+    admin_tls: Option<ClientConfig>,
 }
 
 impl Setup {
@@ -62,7 +67,17 @@ impl Setup {
             ("log.format".into(), "json".into()),
         ];
         let (host, admin_host) = (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST);
-        Setup { folder, settings, environment: Vec::new(), config: None, host, admin_host, admin_token: None }
+        Setup {
+            folder,
+            settings,
+            environment: Vec::new(),
+            config: None,
+            host,
+            admin_host,
+            admin_token: None,
+            ingest_tls: None,
+            admin_tls: None,
+        }
     }
 
     pub fn with(policy: &Policy) -> Setup {
@@ -110,6 +125,32 @@ impl Setup {
         let file = self.write("admin.token", &format!("{token}\n"));
         self.admin_token = Some(token.into());
         self.set("admin.token_file", &file.display().to_string())
+    }
+
+    /// Ingest speaks TLS with this pair of certificate and key; the harness trusts it so.
+    pub fn ingest_tls(mut self, pair: &Pair, trust: ClientConfig) -> Setup {
+        self.ingest_tls = Some(trust);
+        self.tls("ingest", pair)
+    }
+
+    /// Admin speaks TLS.
+    pub fn admin_tls(mut self, pair: &Pair, trust: ClientConfig) -> Setup {
+        self.admin_tls = Some(trust);
+        self.tls("admin", pair)
+    }
+
+    /// Clients of a listener must show a certificate of this authority.
+    pub fn client_ca(mut self, listener: &str, authority: &Authority) -> Setup {
+        let file = self.write(&format!("{listener}-clients.pem"), &authority.pem());
+        self.set(&format!("{listener}.tls.client_ca"), &file.display().to_string())
+    }
+
+    fn tls(mut self, listener: &str, pair: &Pair) -> Setup {
+        let certificate = self.write(&format!("{listener}.pem"), &pair.certificate);
+        let key = self.write(&format!("{listener}.key"), &pair.key);
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a key of ours");
+        self.set(&format!("{listener}.tls.certificate"), &certificate.display().to_string())
+            .set(&format!("{listener}.tls.key"), &key.display().to_string())
     }
 
     pub fn folder(&self) -> &Path {
@@ -278,9 +319,10 @@ impl Gateway {
         for _ in 0..LAUNCHES {
             let (ingest, admin) = (free_port(), free_port());
             self.child = Some(self.setup.spawn(ingest, admin));
-            self.ingest = Client::new((Ipv4Addr::LOCALHOST, ingest).into());
+            self.ingest = client((Ipv4Addr::LOCALHOST, ingest).into(), self.setup.ingest_tls.clone());
             let token = self.setup.admin_token.clone();
-            self.admin = Client::new((Ipv4Addr::LOCALHOST, admin).into()).with_bearer(token);
+            self.admin = client((Ipv4Addr::LOCALHOST, admin).into(), self.setup.admin_tls.clone());
+            self.admin = self.admin.clone().with_bearer(token);
             if self.ready().await {
                 self.dead_at_start = identities::dead_now(self).await;
                 return;
@@ -320,6 +362,13 @@ impl Drop for Gateway {
         } else {
             assert!(self.finished, "a test must end with finish()");
         }
+    }
+}
+
+fn client(address: SocketAddr, tls: Option<ClientConfig>) -> Client {
+    match tls {
+        Some(tls) => Client::secure(address, tls),
+        None => Client::new(address),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod book;
+pub mod certificates;
 pub mod client;
 pub mod coded;
 pub mod command;

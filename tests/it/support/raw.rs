@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -13,8 +13,8 @@ use super::answer::Answer;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Raw {
-    stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    stream: S,
     received: BytesMut,
 }
 
@@ -22,6 +22,18 @@ impl Raw {
     pub async fn connect(address: SocketAddr) -> Raw {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).unwrap();
+        Raw::over(stream)
+    }
+
+    /// Waits for the first byte of an answer, and leaves it unread.
+    pub async fn readable(&mut self) {
+        timeout(PATIENCE, self.stream.readable()).await.expect("an answer or a close").unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// On a connection that is there.
+    pub fn over(stream: S) -> Raw<S> {
         Raw { stream, received: BytesMut::new() }
     }
 
@@ -64,11 +76,6 @@ impl Raw {
     /// Says that nothing more will come, and still listens.
     pub async fn close_our_side(&mut self) {
         let _ = self.stream.shutdown().await;
-    }
-
-    /// Waits for the first byte of an answer, and leaves it unread.
-    pub async fn readable(&mut self) {
-        timeout(PATIENCE, self.stream.readable()).await.expect("an answer or a close").unwrap();
     }
 
     async fn read_answer(&mut self) -> Option<Answer> {
