@@ -20,11 +20,13 @@ use crate::clock::Clock;
 use crate::config::{AdminSettings, KeysFile, Settings};
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
-use crate::queue::Durability;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::file::OpenError;
 use crate::queue::kafka::KafkaOpenError;
 use crate::queue::kafka::checks::TopicFault;
 use crate::queue::redis::BadAddress;
+use crate::queue::spool::SpooledQueue;
+use crate::queue::{Durability, JobQueue};
 use crate::random;
 use crate::regulator::Regulator;
 use crate::runtime::admission::Admission;
@@ -36,6 +38,7 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::reload::PolicyDesk;
 use crate::runtime::reload::keeper::{Followers, Keeper, Parts};
 use crate::runtime::share::Share;
 use crate::runtime::share::exchange::{BadMeetingPoint, Exchange};
@@ -149,10 +152,10 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
     let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
     let (certificates, renewals) = tls::open(&settings, clock)?;
-    let mut backend = backend::open(&settings, &policy, clock).await?;
-    let drain = backend.drain.take();
-    let (gateway, keeper, interval) = gateway(&settings, policy, from_file, backend, clock)?;
-    let gateway = Gateway { certificates, ..gateway };
+    let Backend { queue, leases, spool, drain } = backend::open(&settings, &policy, clock).await?;
+    let gateway = gateway(&settings, policy, queue, leases, certificates, clock)?;
+    let (sender, interval) = watch::channel(gateway.policy.load().regulator.controller.interval);
+    let (keeper, policy) = keeper(&settings, from_file, &gateway, spool, sender)?;
     let mut exchange = exchange(&settings, &gateway)?;
     if let Some(exchange) = &mut exchange {
         exchange.begin().await;
@@ -160,7 +163,7 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
     let (admission, metrics) = (gateway.admission.clone(), Arc::clone(&gateway.metrics));
     let mut control = ControlLoop::new(admission, gateway.share.clone(), metrics, interval);
     control.first_step(gateway.queue.as_ref()).await;
-    let mut tasks = serve(&settings, &gateway, ingest, admin)?;
+    let mut tasks = serve(&settings, &gateway, policy, ingest, admin)?;
     tasks.spawn(control.run(Arc::clone(&gateway.queue)));
     tasks.spawn(keeper.run(hang_ups));
     if let Some(exchange) = exchange {
@@ -223,52 +226,58 @@ fn bind(
     Ok(listener)
 }
 
-/// Everything a request may touch, not yet serving; the keeper of its policy, and the interval of its law.
+/// Everything a request may touch, not yet serving.
 fn gateway(
     settings: &Settings,
     policy: Policy,
-    from_file: bool,
-    backend: Backend,
+    queue: Arc<dyn JobQueue>,
+    leases: Option<Arc<EmbeddedQueue>>,
+    certificates: Certificates,
     clock: Clock,
-) -> Result<(Gateway, Keeper, watch::Receiver<Duration>), StartError> {
-    let Backend { queue, leases, spool, drain: _ } = backend;
+) -> Result<Gateway, StartError> {
     let metrics = Arc::new(Metrics::new(settings.classic_metric_names)?);
     let regulator = Regulator::new(&policy.regulator, random::number(), clock.now());
-    let interval = policy.regulator.controller.interval;
-    let share =
-        (settings.share != ShareSettings::Alone).then(|| Share::new(random::number(), interval, clock));
-    let policy = Arc::new(ArcSwap::from_pointee(policy));
-    let admission = Admission::new(regulator, clock, Arc::clone(&metrics));
-    let (sender, interval) = watch::channel(interval);
-    let terms = backend::terms(settings, Arc::clone(&queue), spool.is_some());
-    let (keeper, desk) = Keeper::new(Parts {
-        policy: Arc::clone(&policy),
-        admission: admission.clone(),
-        followers: Followers { leases: leases.clone(), spool, share: share.clone(), interval: sender },
-        terms,
-        clock,
-        metrics: Arc::clone(&metrics),
-        file: settings.policy.clone(),
-        from_file,
-    })
-    .map_err(StartError::Watch)?;
-    let gateway = Gateway {
+    let share = (settings.share != ShareSettings::Alone)
+        .then(|| Share::new(random::number(), policy.regulator.controller.interval, clock));
+    Ok(Gateway {
         clock,
         share,
-        admission,
+        admission: Admission::new(regulator, clock, Arc::clone(&metrics)),
         forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
-        policy,
-        desk,
+        policy: Arc::new(ArcSwap::from_pointee(policy)),
         claims: Claims::default(),
         queue,
         leases,
         lifecycle: Lifecycle::starting(),
         in_flight: InFlight::none(),
         held: Held::default(),
-        certificates: Certificates::default(),
+        certificates,
         metrics,
+    })
+}
+
+/// The owner of the policy in force, and the desk at which operators ask it. `from_file` says whether the policy was read
+/// from its file.
+fn keeper(
+    settings: &Settings,
+    from_file: bool,
+    gateway: &Gateway,
+    spool: Option<Arc<SpooledQueue>>,
+    interval: watch::Sender<Duration>,
+) -> Result<(Keeper, PolicyDesk), StartError> {
+    let terms = backend::terms(settings, Arc::clone(&gateway.queue), spool.is_some());
+    let (leases, share) = (gateway.leases.clone(), gateway.share.clone());
+    let parts = Parts {
+        policy: Arc::clone(&gateway.policy),
+        admission: gateway.admission.clone(),
+        followers: Followers { leases, spool, share, interval },
+        terms,
+        clock: gateway.clock,
+        metrics: Arc::clone(&gateway.metrics),
+        file: settings.policy.clone(),
+        from_file,
     };
-    Ok((gateway, keeper, interval))
+    Keeper::new(parts).map_err(StartError::Watch)
 }
 
 /// The exchange with the other gateways, where there may be some.
@@ -305,6 +314,7 @@ fn access(settings: &Settings, gateway: &Gateway, tasks: &mut JoinSet<()>) -> Re
 fn serve(
     settings: &Settings,
     gateway: &Gateway,
+    policy: PolicyDesk,
     ingest: TcpListener,
     admin: TcpListener,
 ) -> Result<JoinSet<()>, StartError> {
@@ -317,7 +327,7 @@ fn serve(
     let ingest_routes = Routes { usual, crowded };
     let AdminSettings { listen, token, hosts, tls: _ } = settings.admin.clone();
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
-    let admin_state = Admin::new(gateway.clone(), settings.limits, guard, keys);
+    let admin_state = Admin::new(gateway.clone(), policy, settings.limits, guard, keys);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
     let admin_routes = admin_router(admin_state);
     // Operators are answered beyond the bound too: each then gets one answer.

@@ -101,7 +101,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
 }
 
 /// The settings of a document and of what stands beside it, and whether they name a policy.
-fn assemble(document: &str, name: String, sources: &Sources) -> Result<(Settings, bool), Faults> {
+///
+/// # Errors
+/// Every fault of document, environment and `--set`, each with its origin.
+pub fn assemble(document: &str, name: String, sources: &Sources) -> Result<(Settings, bool), Faults> {
     let mut faults = Vec::new();
     let mut root = read(document).unwrap_or_else(|found| {
         faults = found;

@@ -23,11 +23,11 @@ use crate::queue::redis::settings::RedisSettings;
 use crate::queue::spool::settings::SpoolSettings;
 use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown::ShutdownSettings;
+use crate::runtime::tls::TlsFiles;
 use crate::server::access::key_table::KeyTable;
 use crate::server::client_limit::ClientRate;
 use crate::server::client_limit::forwarded::TrustedProxies;
 use crate::server::cors::Origins;
-use crate::runtime::tls::TlsFiles;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
 

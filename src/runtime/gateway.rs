@@ -15,7 +15,6 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
-use crate::runtime::reload::PolicyDesk;
 use crate::runtime::share::Share;
 use crate::runtime::tls::{Certificate, Certificates};
 use crate::telemetry::metrics::Metrics;
@@ -28,8 +27,6 @@ pub struct Gateway {
     pub clock: Clock,
     /// The policy in force.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// Where operators change it, and what they see of it.
-    pub desk: PolicyDesk,
     /// The gate.
     pub admission: Admission,
     /// What is known of the other gateways, where this one shares its backend.

@@ -39,6 +39,7 @@ use crate::runtime::held::Held;
 use crate::runtime::idempotency::Claims;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
+use crate::runtime::reload::PolicyDesk;
 use crate::runtime::reload::keeper::{Followers, Keeper, Parts};
 use crate::runtime::reload::terms::{QueueNames, Terms};
 use crate::runtime::signals::HangUps;
@@ -65,6 +66,7 @@ pub const LIMITS: Limits = Limits {
 /// A gateway with its routers; its queue lives in a scratch folder.
 pub struct Desk {
     pub gateway: Gateway,
+    pub policy: PolicyDesk,
     pub ingest: Router,
     pub admin: Router,
     _folder: TempDir,
@@ -140,7 +142,6 @@ impl Desk {
         let gateway = Gateway {
             clock,
             policy,
-            desk: policy_desk,
             admission,
             share: None,
             forward: Forward::new(Arc::clone(&queue), Arc::clone(&metrics), clock),
@@ -158,8 +159,9 @@ impl Desk {
         let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new());
         Desk {
             ingest: ingest_router(Ingest::new(gateway.clone(), LIMITS, access)),
-            admin: admin_router(Admin::new(gateway.clone(), LIMITS, guard, None)),
+            admin: admin_router(Admin::new(gateway.clone(), policy_desk.clone(), LIMITS, guard, None)),
             gateway,
+            policy: policy_desk,
             _folder: folder,
         }
     }

@@ -85,6 +85,21 @@ impl KeysReload {
     }
 }
 
+/// Jobs by their answer since the start, over all tiers and codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// All of them.
+    pub received: u64,
+    /// Stored and receipted.
+    pub admitted: u64,
+    /// Answered with the receipt of an earlier request.
+    pub duplicate: u64,
+    /// Answered 429, 503 or 504.
+    pub refused: u64,
+    /// Answered with any other 4xx.
+    pub invalid: u64,
+}
+
 impl Metrics {
     /// Every family, registered and showing zero; `classic_names` adds the aliases.
     ///
@@ -211,6 +226,25 @@ impl Metrics {
         }
     }
 
+    /// All answers since the start: both sides of the identity.
+    pub fn answered(&self) -> Answered {
+        let sum = |counters: &TierMap<IntCounter>| counters.iter().map(|(_, counter)| counter.get()).sum();
+        let tiers = [None, Some(Tier::P0), Some(Tier::P1), Some(Tier::P2)];
+        let refused = |code: &Code, tier| self.refused.with_label_values(&[label(tier), code.as_str()]).get();
+        let invalid = |code: &&Code| !REFUSALS.contains(code);
+        Answered {
+            received: self.received.get(),
+            admitted: sum(&self.admitted),
+            duplicate: sum(&self.duplicate),
+            refused: REFUSALS.iter().flat_map(|code| tiers.map(|tier| refused(code, tier))).sum(),
+            invalid: Code::ALL
+                .iter()
+                .filter(invalid)
+                .map(|code| self.invalid.with_label_values(&[code.as_str()]).get())
+                .sum(),
+        }
+    }
+
     /// Quantiles of a tier's request latency over the last minute.
     pub fn latency(&self, tier: Tier) -> Quantiles {
         self.latency[tier].quantiles()
@@ -323,7 +357,9 @@ mod tests {
         metrics.refused(Some(Tier::P2), Code::Shed, 2);
         metrics.refused(None, Code::Overloaded, 1);
         metrics.invalid(Code::TooLarge, 1);
-        assert_eq!(metrics.received.get(), 7);
+        metrics.duplicate(Tier::P1, 5);
+        let answered = Answered { received: 12, admitted: 3, duplicate: 5, refused: 3, invalid: 1 };
+        assert_eq!(metrics.answered(), answered);
         assert_eq!(
             metrics.counts(Tier::P2),
             Counts { stored_late: 0, admitted: 0, throttled: 0, shed: 2, refused: 2 }

@@ -24,6 +24,7 @@ mod dead_letters;
 mod events;
 mod explain;
 mod first_light;
+mod fuzz_corpora;
 mod idempotency;
 mod injection;
 mod kafka;

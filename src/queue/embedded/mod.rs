@@ -12,7 +12,7 @@ mod line;
 mod outage;
 mod polls;
 mod reader;
-mod record;
+pub mod record;
 mod recovery;
 mod reserve;
 pub mod settings;

@@ -32,7 +32,7 @@ pub(super) struct KeyHash(pub i64);
 
 /// What a job has been through before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct History {
+pub struct History {
     /// Failed attempts of this life.
     pub failed: u32,
     /// Failed attempts of earlier lives, ended by a replay.
@@ -44,6 +44,16 @@ pub(super) struct History {
 }
 
 pub(super) fn encode(job: &Job) -> Encoded {
+    Encoded {
+        record: record(job),
+        key: job.ordering_key.as_deref().map(KeyHash::of),
+        expires_at: job.expires_at,
+        keyed: job.keyed.map(|keyed| KeyEntry::new(keyed, job.id, job.tier, job.accepted_at)),
+    }
+}
+
+/// The record of a job: everything but its tier and what the client names it by.
+pub fn record(job: &Job) -> Bytes {
     let mut record = Vec::with_capacity(job.payload.len() + RECORD_OVERHEAD);
     record.extend_from_slice(job.id.as_bytes());
     put_number(&mut record, job.accepted_at.millis());
@@ -60,12 +70,7 @@ pub(super) fn encode(job: &Job) -> Encoded {
     record.extend_from_slice(&job.payload);
     let checksum = crc32fast::hash(&record);
     record.extend_from_slice(&checksum.to_le_bytes());
-    Encoded {
-        record: Bytes::from(record),
-        key: job.ordering_key.as_deref().map(KeyHash::of),
-        expires_at: job.expires_at,
-        keyed: job.keyed.map(|keyed| KeyEntry::new(keyed, job.id, job.tier, job.accepted_at)),
-    }
+    Bytes::from(record)
 }
 
 impl Encoded {
@@ -76,17 +81,17 @@ impl Encoded {
 }
 
 /// Whether the record is what was written.
-pub(super) fn is_sound(record: &[u8]) -> bool {
+pub fn is_sound(record: &[u8]) -> bool {
     record.split_last_chunk().is_some_and(|(body, sum)| crc32fast::hash(body) == u32::from_le_bytes(*sum))
 }
 
 /// The job of a record; `None` if the record is damaged. The payload shares the record's memory.
-pub(super) fn decode(tier: Tier, record: &Bytes) -> Option<Job> {
+pub fn decode(tier: Tier, record: &Bytes) -> Option<Job> {
     is_sound(record).then(|| salvage(tier, record)).flatten()
 }
 
 /// What can be read of a record that may be damaged: its fields may be wrong.
-pub(super) fn salvage(tier: Tier, record: &Bytes) -> Option<Job> {
+pub fn salvage(tier: Tier, record: &Bytes) -> Option<Job> {
     let body = record.slice(..record.len().checked_sub(CHECKSUM_BYTES)?);
     let mut rest = Rest(&body);
     let id = JobId::from_bytes(rest.take(16)?.try_into().ok()?);
@@ -142,7 +147,8 @@ impl History {
         self.earlier.saturating_add(self.failed)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The history as it is stored.
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.reason.len() + 16);
         put_number(&mut bytes, u64::from(self.failed));
         put_number(&mut bytes, u64::from(self.earlier));
@@ -151,7 +157,8 @@ impl History {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<History> {
+    /// The history of these bytes; `None` if they are none.
+    pub fn decode(bytes: &[u8]) -> Option<History> {
         let mut rest = Rest(bytes);
         Some(History {
             failed: u32::try_from(rest.number()?).ok()?,

@@ -5,7 +5,7 @@ use crate::domain::idempotency::{Fingerprint, Key, Keyed};
 use crate::domain::job::{Job, JobId};
 
 /// Puts the job's key beside its headers. The file keeps the key itself only to find the job by it.
-pub(super) fn seal(job: &mut Job) {
+pub fn seal(job: &mut Job) {
     if let Some(keyed) = job.keyed {
         job.headers.push((HEADER.into(), written(keyed).into()));
     }
@@ -13,14 +13,14 @@ pub(super) fn seal(job: &mut Job) {
 
 /// Gives a job from the file the key to send it under: its own, or one made of its id. So a backend that has the job
 /// already says so.
-pub(super) fn unseal(job: &mut Job) {
+pub fn unseal(job: &mut Job) {
     let sealed = job.headers.pop_if(|(name, _)| &**name == HEADER);
     let own = sealed.and_then(|(_, text)| read(&text));
     job.keyed = Some(own.unwrap_or_else(|| of_id(job.id)));
 }
 
 /// Bytes that the job takes in the file, about.
-pub(super) fn bytes(job: &Job) -> u64 {
+pub fn bytes(job: &Job) -> u64 {
     let headers: usize = job.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let texts = [&job.job_type, &job.ordering_key, &job.content_type];
     let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();

@@ -5,7 +5,7 @@
 //! on when the backend is back. What is known of a tier is in its [`lane`]. `docs/SPOOL.md` says what is promised.
 
 pub mod drain;
-mod envelope;
+pub mod envelope;
 mod known;
 mod lane;
 mod letters;

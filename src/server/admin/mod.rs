@@ -23,6 +23,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::domain::code::Code;
 use crate::runtime::gateway::Gateway;
+use crate::runtime::reload::PolicyDesk;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
@@ -33,6 +34,7 @@ use crate::server::{health, only_get, only_post, openapi, refuse_method, unread}
 /// The state of the admin listener.
 pub struct Admin {
     gateway: Gateway,
+    policy: PolicyDesk,
     limits: Limits,
     guard: Guard,
     keys: Option<Arc<KeyRing>>,
@@ -41,8 +43,14 @@ pub struct Admin {
 
 impl Admin {
     /// The state of a listener behind this guard, which shows what becomes of the ingest listener's keys.
-    pub fn new(gateway: Gateway, limits: Limits, guard: Guard, keys: Option<Arc<KeyRing>>) -> Arc<Admin> {
-        Arc::new(Admin { gateway, limits, guard, keys, events: Events::new() })
+    pub fn new(
+        gateway: Gateway,
+        policy: PolicyDesk,
+        limits: Limits,
+        guard: Guard,
+        keys: Option<Arc<KeyRing>>,
+    ) -> Arc<Admin> {
+        Arc::new(Admin { gateway, policy, limits, guard, keys, events: Events::new() })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::yaml::node::Place;
 /// `GET /v1/policy`.
 pub async fn show(State(admin): State<Arc<Admin>>) -> Response {
     let policy = admin.gateway.policy.load();
-    let board = admin.gateway.desk.board();
+    let board = admin.policy.board();
     json(&PolicyBody {
         revision: &policy.revision,
         loaded_at: Text(board.loaded_at),
@@ -43,14 +43,14 @@ pub async fn show(State(admin): State<Arc<Admin>>) -> Response {
 
 /// `GET /v1/policy/history`.
 pub async fn list(State(admin): State<Arc<Admin>>) -> Response {
-    let board = admin.gateway.desk.board();
+    let board = admin.policy.board();
     let history = board.history.entries().map(HistoryEntry::of).collect();
     json(&HistoryBody { revision: &board.revision, pinned: board.pinned, history })
 }
 
 /// `POST /v1/policy/reload`: reads the file now.
 pub async fn reload(State(admin): State<Arc<Admin>>, request: Request) -> Response {
-    let answer = match admin.gateway.desk.reload().await {
+    let answer = match admin.policy.reload().await {
         Ok(done) => json(&ReloadBody::of(&done, &admin)),
         Err(error) => refused(&error),
     };
@@ -64,7 +64,7 @@ pub async fn roll_back(State(admin): State<Arc<Admin>>, request: Request) -> Res
         Ok(revision) => revision,
         Err(problem) => return problem.into_response(),
     };
-    match admin.gateway.desk.roll_back(revision).await {
+    match admin.policy.roll_back(revision).await {
         Ok(done) => json(&ReloadBody::of(&done, &admin)),
         Err(error) => refused(&error),
     }
@@ -80,8 +80,8 @@ pub async fn check(State(admin): State<Arc<Admin>>, request: Request) -> Respons
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let (terms, acting) = (admin.gateway.desk.terms().clone(), admin.gateway.policy.load_full());
-    let board = admin.gateway.desk.board();
+    let (terms, acting) = (admin.policy.terms().clone(), admin.gateway.policy.load_full());
+    let board = admin.policy.board();
     let checked = spawn_blocking(move || {
         let compiled = terms.policy(body.to_vec(), BODY, &acting)?;
         let shadow = compiled.policy.shadow.as_ref();
@@ -163,7 +163,7 @@ pub(in crate::server) struct ReloadBody {
 
 impl ReloadBody {
     fn of(done: &Done, admin: &Admin) -> ReloadBody {
-        let file = admin.gateway.desk.board().file.display().to_string();
+        let file = admin.policy.board().file.display().to_string();
         ReloadBody {
             result: done.outcome.as_str(),
             revision: done.revision.clone(),

@@ -229,7 +229,7 @@ impl<'a> Status<'a> {
         let reports = gateway.admission.reports();
         let totals = gateway.queue.totals();
         let spool = gateway.queue.spool();
-        let board = gateway.desk.board();
+        let board = admin.policy.board();
         let tier = |tier: Tier| TierStatus {
             counts: gateway.metrics.counts(tier),
             latency_seconds: gateway.metrics.latency(tier),

@@ -33,8 +33,8 @@ use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::runtime::tls::Certificate;
 use crate::server::limits::Limits;
-use crate::server::listen::peer::Peer;
 use crate::server::listen::patience::{FirstHead, Patience};
+use crate::server::listen::peer::Peer;
 use crate::server::listen::slots::{Leave, Slot, Slots};
 
 /// What a listener's requests are answered by.
@@ -100,7 +100,12 @@ pub async fn serve(
                 let slot = slots.take(permit, due.stage());
                 // The one in force now: a renewed one is for those who come after.
                 let tls = certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.config()));
-                let connection = Connection { peer: Peer(address), slot, closing: closing.subscribe(), http: http.clone() };
+                let connection = Connection {
+                    peer: Peer(address),
+                    slot,
+                    closing: closing.subscribe(),
+                    http: http.clone(),
+                };
                 tokio::spawn(connection.run(stream, due, tls, routes.clone(), in_flight.clone()));
             }
             Err(error) => {

@@ -1,0 +1,4 @@
+//! See `batch` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::batch::run(data));
