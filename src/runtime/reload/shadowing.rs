@@ -1,6 +1,6 @@
 //! The candidate's file: watched as long as the policy in force names it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -59,13 +59,13 @@ impl Shadowing {
     }
 }
 
-async fn try_content(file: &PathBuf, content: Content, admission: &Admission) -> Result<String, Faults> {
+async fn try_content(file: &Path, content: Content, admission: &Admission) -> Result<String, Faults> {
     let failed = |why: &str| {
         let fault = Fault::error(Place::Document, "", why.to_owned());
         Faults { document: file.display().to_string(), list: vec![fault] }
     };
     let bytes = content.map_err(|error| candidate::unreadable(file, &error))?;
-    let path = file.clone();
+    let path = file.to_owned();
     let compiled = spawn_blocking(move || candidate::candidate(bytes.to_vec(), &path)).await;
     let policy = compiled.map_err(|_| failed("the compiler failed on it: please report this"))??.policy;
     let revision = policy.revision.clone();
