@@ -9,6 +9,7 @@ use crate::support::jobs::NDJSON;
 use crate::support::keys::{Keys, bearer};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
+use crate::support::raw::Raw;
 
 const A: &str = "a-0123456789abcdef";
 const B: &str = "b-0123456789abcdef";
@@ -102,6 +103,44 @@ async fn who_is_no_trusted_proxy_cannot_be_somebody_else() {
     let sent = async |hops: &str| gateway.post("{}", &[("x-forwarded-for", hops)]).await.status;
     assert_eq!((sent("192.0.2.1").await, sent("192.0.2.2").await), (202, 202));
     assert_eq!((sent("192.0.2.3").await, sent("10.0.0.1").await), (429, 429));
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn beyond_the_bound_on_connections_the_checks_keep_their_order() {
+    let mut setup = Setup::with(&Policy::calm());
+    let path = setup.write("keys.yaml", &Keys::default().and("a", "acme", A, "submit").to_yaml());
+    let setup = setup.set("auth.keys_file", &path.display().to_string()).set("auth.anonymous", "[]");
+    let setup =
+        setup.set("limits.max_connections", "1").set("limits.client_rate", "{ per_second: 0.001, burst: 3 }");
+    let gateway = setup.start().await;
+    let mut holder = Raw::connect(gateway.ingest.address()).await;
+    let head =
+        |fields: &str| format!("POST /v1/jobs HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n{fields}\r\n");
+    let key = format!("authorization: Bearer {A}\r\n");
+    holder.send(head(&key) + "{").await;
+    until("it is read", Duration::from_secs(10), async || {
+        (gateway.metrics().await.sum("tidegate_in_flight_bytes", &[]) > 0.0).then_some(())
+    })
+    .await;
+    let heard = async |fields: &str| {
+        let mut raw = Raw::connect(gateway.ingest.address()).await;
+        raw.send(head(fields) + "{}").await;
+        let answer = raw.answer().await.expect("an answer");
+        gateway.tally.job(answer.status);
+        answer
+    };
+    let critical = "tidegate-type: payment\r\n";
+    heard("").await.problem(401, "unauthenticated");
+    heard(critical).await.problem(401, "unauthenticated");
+    heard(&key).await.problem(503, "overloaded");
+    heard(&(key.clone() + critical)).await.receipt();
+    heard(&(key.clone() + critical)).await.problem(429, "client_limit");
+    heard(&key).await.problem(429, "client_limit");
+    holder.send("}").await;
+    let answer = holder.answer().await.expect("an answer");
+    gateway.tally.job(answer.status);
+    answer.receipt();
     gateway.finish().await;
 }
 

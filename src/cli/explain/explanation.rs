@@ -89,6 +89,13 @@ pub(super) fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller,
     Access { keys, ..anonymous }.submitter(headers)
 }
 
+/// Who the request is taken to come from: the tenant asked about, with the ceiling of the key that it bears.
+fn sender(case: &Case<'_>) -> Caller {
+    let known = caller(case.settings, &case.request.parts.headers);
+    let ceiling = known.map_or(Tier::P0, |caller| caller.ceiling);
+    Caller { tenant: case.request.tenant.as_str().into(), ceiling }
+}
+
 /// Reads the event that the body is, if it is one: its attributes stand in the head from then on.
 fn open_event(case: &Case<'_>, parts: &mut Parts) -> Option<Result<(), Problem>> {
     let form = event::form(&parts.headers).unwrap_or(Form::Opaque);
@@ -152,9 +159,7 @@ fn classified(case: &Case<'_>, mut parts: Parts, event: Option<Result<(), Proble
         declared = None;
     }
     let payload = case.request.bytes();
-    let ceiling =
-        caller(case.settings, &case.request.parts.headers).map_or(Tier::P0, |caller| caller.ceiling);
-    let caller = Caller { tenant: case.request.tenant.as_str().into(), ceiling };
+    let caller = sender(case);
     let head = draft::rule_head(&parts, &caller, case.policy, declared);
     let form = if event.is_some() { Form::Event } else { Form::Opaque };
     let verdict = by_head::verdict(case.policy, &head, form);

@@ -105,7 +105,7 @@ impl ClientLimit {
     }
 }
 
-/// Clients that are told apart: some 10 MB of memory. Who is known keeps a place; a newcomer without a key then shares
+/// Clients that are told apart: less than 10 MB of memory. Who is known keeps a place; a newcomer without a key then shares
 /// what 64 clients have with the newcomers of its network, so that somebody with many addresses fills up the own network's
 /// share, and nobody else's.
 pub const MOST_CLIENTS: usize = 100_000;
