@@ -12,6 +12,9 @@ VALUES = st.recursive(
 )
 
 
+ABOUT_THE_SCHEMA = {"Schema-valid request rejected", "Schema-violating request accepted"}
+
+
 def lines(values):
     return "".join(json.dumps(value) + "\n" for value in values).encode()
 
@@ -22,7 +25,9 @@ schemathesis.openapi.media_type("application/x-ndjson", st.lists(VALUES, min_siz
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
     """Where a body may be left out, schemathesis leaves it out as a bad one at times, and then says itself that nothing
-    in the request is bad."""
+    in the request is bad. And a policy is YAML text: only its compiler tells a good one from a bad one."""
+    if case.path == "/v1/policy" and failure.title in ABOUT_THE_SCHEMA:
+        return False
     return "Invalid component: positive test case" not in failure.message
 
 

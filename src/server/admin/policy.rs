@@ -80,6 +80,9 @@ pub async fn check(State(admin): State<Arc<Admin>>, request: Request) -> Respons
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
+    if body.is_empty() {
+        return Problem::malformed("the body is empty: it is the policy to be checked").into_response();
+    }
     let (terms, acting) = (admin.policy.terms().clone(), admin.gateway.policy.load_full());
     let board = admin.policy.board();
     let checked = spawn_blocking(move || {
