@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-kafka openapi lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients test-kafka openapi schema lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 # What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.
@@ -44,6 +44,11 @@ openapi: ## write docs/openapi.json anew from the code; otherwise a test compare
 	@scripts/need $(BUILD)
 	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
 	@git diff --stat -- docs/openapi.json
+
+schema: ## write policies/schema.json anew from the code; otherwise a test compares it
+	@scripts/need $(BUILD)
+	TIDEGATE_WRITE_SCHEMA=1 cargo test --locked --lib -- schema::tests::the_schema_that_is_kept
+	@git diff --stat -- policies/schema.json
 
 bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
 	@scripts/need $(BUILD) wrk curl redis-server redis-cli redis-benchmark java

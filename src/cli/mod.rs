@@ -43,11 +43,7 @@ enum Command {
     Serve,
     /// Validates configuration and policy files, and tells all their faults at once.
     #[command(after_help = check::EXAMPLES)]
-    Check {
-        /// Files to validate, each as it stands; without one, the configuration with the policy it names.
-        #[arg(value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Arguments),
     /// Explains a request: which rule gives which tier, each check with its numbers, the answer at a given depth.
     #[command(after_help = explain::EXAMPLES)]
     Explain(Box<explain::Arguments>),
@@ -65,7 +61,7 @@ pub fn main() -> ExitCode {
     let line = CommandLine::parse();
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&line.options),
-        Command::Check { files } => check::run(&line.options, &files),
+        Command::Check(arguments) => check::run(&line.options, &arguments),
         Command::Explain(arguments) => explain::run(&line.options, *arguments),
         Command::Kafka(command) => kafka::run(&line.options, &command),
         Command::Simulate(simulation) => simulate::run(&line.options, &simulation),

@@ -1,7 +1,7 @@
 //! The rate controller: measured drain as the bias, feedback on the error, bounds around the sum.
 
 use crate::control::pid::{Feedback, Gains, Pid, Sight};
-use crate::control::settings::{ControllerSettings, RateBounds};
+use crate::control::settings::{ControllerSettings, PATIENCE_IN_TICKS, RateBounds, most_ki_beside};
 use crate::domain::units::Rate;
 
 /// One step's input.
@@ -81,8 +81,7 @@ impl RateController {
 
     fn sum(&mut self, measured: Measured, settings: &ControllerSettings) -> (f64, Feedback) {
         let kp = proportional_gain(measured.usual_gap, settings);
-        // An integral faster than that swings: the depth it works on is itself the integral of the rate.
-        let gains = Gains { kp, ki: sane(settings.ki).min(kp * kp / 4.0), kd: sane(settings.kd) };
+        let gains = Gains { kp, ki: sane(settings.ki).min(most_ki_beside(kp)), kd: sane(settings.kd) };
         let sight = Sight {
             target: measured.target,
             depth: measured.depth,
@@ -106,7 +105,7 @@ pub fn bounded(rate: Rate, bounds: RateBounds) -> (Rate, Option<Bound>) {
 
 /// A correction must not be repeated before its effect can show.
 fn proportional_gain(usual_gap: Option<f64>, settings: &ControllerSettings) -> f64 {
-    let slowest = (4.0 * settings.interval.as_secs_f64()).max(usual_gap.unwrap_or(0.0));
+    let slowest = (PATIENCE_IN_TICKS * settings.interval.as_secs_f64()).max(usual_gap.unwrap_or(0.0));
     sane(settings.kp).min(1.0 / slowest)
 }
 

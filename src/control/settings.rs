@@ -31,7 +31,27 @@ impl ControllerSettings {
         drain_memory: Duration::from_secs(2),
         window: 1.05,
     };
+
+    /// The largest proportional gain that the law takes at this interval, in 1/s: a correction must not be repeated
+    /// before its effect can show.
+    pub fn most_kp(&self) -> f64 {
+        1.0 / (PATIENCE_IN_TICKS * self.interval.as_secs_f64())
+    }
+
+    /// The largest integral gain that the law takes beside its proportional one, in 1/s².
+    pub fn most_ki(&self) -> f64 {
+        most_ki_beside(self.kp.min(self.most_kp()))
+    }
 }
+
+/// The largest integral gain beside this proportional one. A faster integral swings: the depth it works on is itself the
+/// integral of the rate.
+pub(super) const fn most_ki_beside(kp: f64) -> f64 {
+    kp * kp / 4.0
+}
+
+/// No correction is repeated within so many ticks.
+pub(super) const PATIENCE_IN_TICKS: f64 = 4.0;
 
 /// The depth that the controller holds.
 #[derive(Clone, Copy, Debug, PartialEq)]

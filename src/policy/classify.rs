@@ -409,7 +409,9 @@ mod tests {
                 r#"\{"k":"[ab]"\}?"#,
             ],
         ) {
-            let policy = policy(&format!("rules: [{}]", rules.join(", ")));
+            // Rules that no job can reach are refused.
+            let Ok(compiled) = compile(&format!("rules: [{}]", rules.join(", ")), "test") else { return Ok(()) };
+            let policy = compiled.policy;
             let ceiling = Tier::from_number(ceiling).unwrap();
             let mut request = Request { ceiling, ..Request::new("/v1/jobs", &[]) };
             for (name, value) in [("x-h", header), ("tidegate-type", typed), ("tidegate-tier", wish)] {

@@ -7,7 +7,7 @@ use crate::policy::pointer::Pointers;
 use crate::policy::rules::{read_rules, read_tier_word};
 use crate::policy::source::{Source, parse, read_sources};
 use crate::policy::tiers::{read_controller, read_tier};
-use crate::policy::{Policy, ShadowFile, TierPolicy, consistency, defaults};
+use crate::policy::{Policy, ShadowFile, TierPolicy, consistency, defaults, doubts};
 use crate::regulator::settings::{RegulatorSettings, TierSettings};
 use crate::yaml::decode::{Field, Mapping, NOT_AVAILABLE};
 use crate::yaml::fault::{FaultLog, Faults, suggestion};
@@ -80,6 +80,13 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     map.close();
     let regulator = RegulatorSettings { controller, tiers: laws };
     consistency::warn_of_noise(root, &regulator);
+    // What could not be read says nothing about what was meant.
+    if log.errors() == 0 {
+        doubts::warn_of_tiers_without_rules(root, &rules, default_tier);
+        doubts::warn_of_starving(root, &regulator.tiers, &tiers);
+        doubts::warn_of_expiry(root, &regulator.tiers, &tiers);
+        doubts::warn_of_gains(root, &regulator);
+    }
     Some(Policy {
         revision: revision(document),
         document: document.to_owned(),

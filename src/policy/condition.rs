@@ -39,6 +39,18 @@ pub(super) struct Literal {
     number: Option<f64>,
 }
 
+impl Literal {
+    /// As text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// As a number, where it is one.
+    pub(super) const fn number(&self) -> Option<f64> {
+        self.number
+    }
+}
+
 /// The value that is tested.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'a> {
@@ -226,7 +238,7 @@ fn folded(text: String, kind: Kind) -> String {
 }
 
 /// Enough for any list written by hand.
-const MAX_ALTERNATIVES: usize = 1_000;
+pub(super) const MAX_ALTERNATIVES: usize = 1_000;
 
 /// The compiled size of one pattern.
 const MAX_REGEX_BYTES: usize = 1 << 20;

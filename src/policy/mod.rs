@@ -9,9 +9,13 @@ pub mod compile;
 mod condition;
 mod consistency;
 mod defaults;
+mod doubts;
+mod implication;
 pub mod origin;
 mod pointer;
+mod reach;
 mod rules;
+pub mod schema;
 pub mod source;
 mod tiers;
 

@@ -8,6 +8,7 @@ use crate::domain::tier::Tier;
 use crate::policy::classify::Head;
 use crate::policy::condition::{Kind, Subject, Test, read_test};
 use crate::policy::pointer::{Found, Pointers};
+use crate::policy::reach::refuse_unreachable;
 use crate::policy::source::Name;
 use crate::yaml::decode::Field;
 use crate::yaml::node::Place;
@@ -24,9 +25,26 @@ pub(super) struct Rule {
     conditions: Vec<Condition>,
 }
 
+/// A rule as far as it could be read, with its fields in the document.
+#[derive(Debug)]
+pub(super) struct RuleDraft<'a> {
+    /// The rule as a whole.
+    pub(super) field: Field<'a>,
+    /// What the operator calls it.
+    pub(super) name: Option<String>,
+    tier: Option<Tier>,
+    pub(super) conditions: Vec<Condition>,
+    /// The test of each condition.
+    pub(super) tests: Vec<Field<'a>>,
+    /// Whether it was written without any condition, right or wrong.
+    pub(super) unconditional: bool,
+    /// Whether all of it could be read.
+    pub(super) faultless: bool,
+}
+
 /// One line of `when`.
 #[derive(Debug)]
-enum Condition {
+pub(super) enum Condition {
     Type(Test),
     Method(Test),
     Path(Test),
@@ -36,6 +54,20 @@ enum Condition {
     ContentType(Test),
     ContentLength(Test),
     Body(usize, Test),
+}
+
+/// What a condition looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum On<'a> {
+    Type,
+    Method,
+    Path,
+    Header(&'a HeaderName),
+    Query(&'a str),
+    Tenant,
+    ContentType,
+    ContentLength,
+    Body(usize),
 }
 
 /// What is known of a job while its tier is looked for.
@@ -76,6 +108,21 @@ impl Rule {
 }
 
 impl Condition {
+    /// What it looks at, and the test.
+    pub(super) fn parts(&self) -> (On<'_>, &Test) {
+        match self {
+            Condition::Type(test) => (On::Type, test),
+            Condition::Method(test) => (On::Method, test),
+            Condition::Path(test) => (On::Path, test),
+            Condition::Header(name, test) => (On::Header(name), test),
+            Condition::Query(name, test) => (On::Query(name), test),
+            Condition::Tenant(test) => (On::Tenant, test),
+            Condition::ContentType(test) => (On::ContentType, test),
+            Condition::ContentLength(test) => (On::ContentLength, test),
+            Condition::Body(slot, test) => (On::Body(*slot), test),
+        }
+    }
+
     /// Whether it holds; `None` where the body decides.
     fn holds(&self, facts: &Facts<'_>) -> Option<bool> {
         let head = facts.head;
@@ -143,47 +190,51 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Reads the rules. A rule after one that matches everything is refused: it would never be asked.
+/// Reads the rules. A rule that no job can reach is refused.
 pub(super) fn read_rules(field: &Field<'_>, pointers: &mut Pointers) -> Vec<Rule> {
     let Some(list) = field.list() else { return Vec::new() };
     if list.len() > MAX_RULES {
         field.refuse(format!("expects at most {MAX_RULES} rules"));
         return Vec::new();
     }
-    let mut rules = Vec::new();
-    let mut catch_all: Option<&Field<'_>> = None;
-    for item in &list {
-        if let Some(first) = catch_all {
-            item.refuse(format!("is never reached: {} has no `when` and matches every job", first.path()));
-        }
-        let faultless = read_rule(item, pointers);
-        if let Some((rule, unconditional)) = faultless {
-            if unconditional && catch_all.is_none() {
-                catch_all = Some(item);
-            }
-            rules.push(rule);
-        }
-    }
-    rules
+    let drafts: Vec<RuleDraft<'_>> = list.iter().map(|item| read_rule(item, pointers)).collect();
+    refuse_unreachable(&drafts);
+    drafts.into_iter().filter_map(RuleDraft::finished).collect()
 }
 
-/// The rule, and whether it was written without any condition.
-fn read_rule(field: &Field<'_>, pointers: &mut Pointers) -> Option<(Rule, bool)> {
-    let mut map = field.mapping()?;
-    let name = map.field("name").and_then(|field| field.text());
-    let tier = map.required("tier").and_then(|field| read_tier_word(&field));
+impl RuleDraft<'_> {
+    fn finished(self) -> Option<Rule> {
+        let place = self.field.place().clone();
+        Some(Rule { name: self.name, tier: self.tier?, place, conditions: self.conditions })
+    }
+}
+
+fn read_rule<'a>(field: &Field<'a>, pointers: &mut Pointers) -> RuleDraft<'a> {
+    let before = field.errors();
+    let mut draft = RuleDraft {
+        field: field.clone(),
+        name: None,
+        tier: None,
+        conditions: Vec::new(),
+        tests: Vec::new(),
+        unconditional: false,
+        faultless: false,
+    };
+    let Some(mut map) = field.mapping() else { return draft };
+    draft.name = map.field("name").and_then(|field| field.text());
+    draft.tier = map.required("tier").and_then(|field| read_tier_word(&field));
     let when = map.field("when");
     map.close();
-    let mut conditions = Vec::new();
-    let unconditional = match &when {
-        Some(when) => read_when(when, &mut conditions, pointers)? == 0,
+    draft.unconditional = match &when {
+        Some(when) => read_when(when, &mut draft, pointers).is_some_and(|written| written == 0),
         None => true,
     };
-    Some((Rule { name, tier: tier?, place: field.place().clone(), conditions }, unconditional))
+    draft.faultless = field.errors() == before;
+    draft
 }
 
 /// Reads the conditions and says how many were written, right or wrong.
-fn read_when(field: &Field<'_>, conditions: &mut Vec<Condition>, pointers: &mut Pointers) -> Option<usize> {
+fn read_when<'a>(field: &Field<'a>, draft: &mut RuleDraft<'a>, pointers: &mut Pointers) -> Option<usize> {
     type Make = fn(Test) -> Condition;
     let single: [(&'static str, Kind, Make); 6] = [
         ("type", Kind::Plain, Condition::Type),
@@ -195,25 +246,27 @@ fn read_when(field: &Field<'_>, conditions: &mut Vec<Condition>, pointers: &mut 
     ];
     let mut map = field.mapping()?;
     let written = map.all().count();
+    let mut add = |field: Field<'a>, kind: Kind, make: &dyn Fn(Test) -> Condition| {
+        if let Some(test) = read_test(&field, kind) {
+            draft.conditions.push(make(test));
+            draft.tests.push(field);
+        }
+    };
     for (key, kind, make) in single {
-        conditions.extend(map.field(key).and_then(|field| read_test(&field, kind)).map(make));
+        map.field(key).into_iter().for_each(|field| add(field, kind, &make));
     }
     for (name, field) in named_tests(map.field("header")) {
         match HeaderName::try_from(name) {
-            Ok(name) => {
-                conditions.extend(read_test(&field, Kind::Plain).map(|test| Condition::Header(name, test)))
-            }
+            Ok(name) => add(field, Kind::Plain, &|test| Condition::Header(name.clone(), test)),
             Err(_) => field.refuse_key("expects a header name"),
         }
     }
     for (name, field) in named_tests(map.field("query")) {
-        conditions.extend(read_test(&field, Kind::Plain).map(|test| Condition::Query(name.to_owned(), test)));
+        add(field, Kind::Plain, &|test| Condition::Query(name.to_owned(), test));
     }
     for (pointer, field) in named_tests(map.field("body")) {
         match pointers.slot(pointer) {
-            Ok(slot) => {
-                conditions.extend(read_test(&field, Kind::Plain).map(|test| Condition::Body(slot, test)))
-            }
+            Ok(slot) => add(field, Kind::Plain, &|test| Condition::Body(slot, test)),
             Err(error) => field.refuse_key(&error.to_string()),
         }
     }
@@ -238,4 +291,4 @@ pub(super) fn read_tier_word(field: &Field<'_>) -> Option<Tier> {
 }
 
 /// Rules are asked one by one for every request.
-const MAX_RULES: usize = 1_000;
+pub(super) const MAX_RULES: usize = 1_000;

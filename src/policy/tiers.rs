@@ -22,7 +22,7 @@ pub(super) fn read_tier(field: &Field<'_>, tier: Tier) -> (TierSettings, TierPol
     if let Some(depth) = map.required("max_depth").as_ref().and_then(depth) {
         law.max_depth = depth;
     }
-    map.set("weight", &mut policy.weight, |field| whole(field, 1, 1_000));
+    map.set("weight", &mut policy.weight, |field| whole(field, 1, MAX_WEIGHT));
     map.set("on_stale", &mut law.on_stale, on_stale);
     map.set("shed", &mut law.shed, |field| read_shed(field, tier));
     map.set("retention", &mut law.retention, |field| read_retention(field, tier));
@@ -155,7 +155,7 @@ fn read_rate(field: &Field<'_>) -> Option<RateBounds> {
 fn read_retry(field: &Field<'_>) -> Option<RetryPolicy> {
     let mut retry = defaults::tier(Tier::P1).retry;
     let mut map = field.mapping()?;
-    map.set("attempts", &mut retry.attempts, |field| whole(field, 1, 1_000));
+    map.set("attempts", &mut retry.attempts, |field| whole(field, 1, MAX_ATTEMPTS));
     map.set("backoff", &mut retry.backoff, Field::duration);
     map.set("max_backoff", &mut retry.max_backoff, Field::duration);
     map.close();
@@ -208,16 +208,22 @@ fn whole(field: &Field<'_>, least: u32, most: u32) -> Option<u32> {
 }
 
 /// Depths are counted in `f64` by the law, which knows every whole number up to 2^53.
-const MAX_JOBS: u64 = 1_000_000_000_000;
+pub(super) const MAX_JOBS: u64 = 1_000_000_000_000;
+
+/// Shares of the workers; what is further apart than this leaves a tier nothing.
+pub(super) const MAX_WEIGHT: u32 = 1_000;
+
+/// A job that failed so often fails for ever.
+pub(super) const MAX_ATTEMPTS: u32 = 1_000;
 
 /// Kafka takes topic names of up to 249 characters, of which suffixes such as `.retry` need some.
-const MAX_QUEUE_NAME: usize = 200;
+pub(super) const MAX_QUEUE_NAME: usize = 200;
 
 /// Gains are in 1/s and 1/s²: beyond this the law is an on/off switch.
-const MAX_GAIN: f64 = 100.0;
+pub(super) const MAX_GAIN: f64 = 100.0;
 
 /// A window beyond twice the target bounds nothing.
-const MAX_WINDOW: f64 = 2.0;
+pub(super) const MAX_WINDOW: f64 = 2.0;
 
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_INTERVAL: Duration = Duration::from_secs(10);

@@ -55,6 +55,11 @@ impl<'a> Field<'a> {
         field
     }
 
+    /// How many faults the whole document has so far: more after a value was read means that it is wrong.
+    pub fn errors(&self) -> usize {
+        self.log.errors()
+    }
+
     /// Whether the value stands in the document under the path it was asked for.
     pub const fn is_written(&self) -> bool {
         self.written
@@ -241,7 +246,9 @@ pub struct Mapping<'a> {
 impl<'a> Mapping<'a> {
     /// The value under a key, if it is written.
     pub fn field(&mut self, key: &'static str) -> Option<Field<'a>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries.iter().find(|entry| entry.key == key).map(|entry| self.field.child(entry))
     }
 

@@ -1,5 +1,6 @@
 //! Faults: what is wrong in a document, where, and what would be right.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -54,15 +55,24 @@ impl fmt::Display for Faults {
                 write!(f, "warning: ")?;
             }
             if !fault.key.is_empty() {
-                write!(f, "{}: ", fault.key)?;
+                write!(f, "{}: ", printable(&fault.key))?;
             }
-            write!(f, "{}", fault.message)?;
+            write!(f, "{}", printable(&fault.message))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Faults {}
+
+/// What a document says, as a part of one line: a key may hold line breaks and what terminals obey.
+fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
 
 /// Collects the faults found while one document is decoded.
 #[derive(Debug, Default)]
@@ -93,10 +103,10 @@ impl FaultLog {
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may be wrong: `lisen` finds `listen`, `foo` does not find `log`.
     let tolerance = word.chars().count().max(3) / 3;
-    let mut near: Vec<(usize, &str)> = known
+    let mut near: Vec<((usize, usize), &str)> = known
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= tolerance)
+        .filter(|((distance, _), _)| *distance <= tolerance)
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
     match near.as_slice() {
@@ -106,13 +116,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     }
 }
 
-/// Letters that differ, whatever their case; a word cut short or run on (`warning` for `warn`) counts as one.
-fn distance(word: &str, candidate: &str) -> usize {
+/// Letters that differ, whatever their case, where a word cut short or run on (`warning` for `warn`) counts as one; and
+/// the letters that really differ, to tell two of the same distance apart.
+fn distance(word: &str, candidate: &str) -> (usize, usize) {
     let lower = word.to_lowercase();
     let letters = strsim::damerau_levenshtein(&lower, candidate);
     let cut = lower.len().min(candidate.len()) >= 3
         && (lower.starts_with(candidate) || candidate.starts_with(&lower));
-    if cut { letters.min(1) } else { letters }
+    (if cut { letters.min(1) } else { letters }, letters)
 }
 
 /// What to say to a word that is not among the known ones: the nearest, else all of them.
@@ -139,6 +150,7 @@ mod tests {
         assert_eq!(nearest("P0", ["p0", "p1", "p2"]), Some("p0"));
         assert_eq!(nearest("foo", ["log", "limits"]), None);
         assert_eq!(nearest("anything", []), None);
+        assert_eq!(nearest("retry_aftr", ["retry", "retry_after"]), Some("retry_after"));
     }
 
     #[test]
@@ -158,5 +170,12 @@ mod tests {
             faults.to_string(),
             "p.yaml:3:7: tiers.p2.shed.at: expects a whole number\nTIDEGATE_LOG__LEVEL: log.level: no such level"
         );
+    }
+
+    #[test]
+    fn a_key_with_line_breaks_stays_within_its_line() {
+        let list = vec![Fault::error(Place::Document, "a\np.yaml: policy ok", "unknown\x1b[2J key")];
+        let told = Faults { document: "p.yaml".to_owned(), list }.to_string();
+        assert_eq!(told, "p.yaml: a\u{fffd}p.yaml: policy ok: unknown\u{fffd}[2J key");
     }
 }

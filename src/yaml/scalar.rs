@@ -31,6 +31,18 @@ pub fn duration(text: &str) -> Option<Duration> {
     (micros <= MAX_DURATION.as_micros() as f64).then(|| Duration::from_micros(micros as u64))
 }
 
+/// A duration as a document writes it, in the largest unit of which it is a whole number; the other way round than
+/// [`duration`].
+pub fn written(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    for (unit, size) in UNITS {
+        if micros >= size && micros.is_multiple_of(size) {
+            return format!("{}{unit}", micros / size);
+        }
+    }
+    format!("{}ms", micros as f64 / 1e3)
+}
+
 /// A number of bytes: bare, or with one of `B KB MB GB TB` (thousands) or `KiB MiB GiB TiB` (1024).
 pub fn size(text: &str) -> Option<u64> {
     if digits(text) {
@@ -79,6 +91,10 @@ fn amount_and_unit(text: &str) -> Option<(f64, &str)> {
 fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
+
+/// Units of time in microseconds, the largest first.
+const UNITS: [(&str, u128); 5] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
 
 /// Ten years: longer is a slip of the pen, and sums with it could overflow a clock.
 pub const MAX_DURATION: Duration = Duration::from_secs(3_653 * 86_400);
@@ -139,6 +155,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_of_a_duration_is_read_as_it(micros in 0u64..=1_000_000_000_000, unit in 0usize..5) {
+            let size = UNITS[unit].1 as u64;
+            for value in [micros, micros / size * size] {
+                let duration_meant = Duration::from_micros(value);
+                prop_assert_eq!(duration(&written(duration_meant)), Some(duration_meant));
+            }
+        }
+
         #[test]
         fn no_text_makes_a_value_panic(text in "[0-9]{0,30}[.]?[0-9]{0,5} ?[a-zA-Z/]{0,4}") {
             let _ = (integer(&text), number(&text), duration(&text), size(&text), rate(&text));

@@ -51,9 +51,7 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
 
 #[tokio::test]
 async fn a_key_whose_part_is_not_built_yet_is_refused() {
-    let not_yet: &[Case] = &[
-        ("telemetry: { §otlp_endpoint: \"http://127.0.0.1:4317\" }\n", NOT_YET),
-    ];
+    let not_yet: &[Case] = &[("telemetry: { §otlp_endpoint: \"http://127.0.0.1:4317\" }\n", NOT_YET)];
     let folder = tempfile::tempdir().unwrap();
     for (content, words) in not_yet {
         let path = folder.path().join("configuration.yaml");
