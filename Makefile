@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-kafka openapi schema lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 # What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.
@@ -40,6 +40,17 @@ lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisorie
 	@if timeout 60 cargo deny --locked fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo "advisories: NOT CHECKED, their database cannot be reached from here"; fi
 
+fuzz: ## fuzz each target for so long, one after another (SECONDS_EACH=60; TARGET=one of fuzz/targets; needs a nightly toolchain)
+	@scripts/need $(BUILD)
+	scripts/fuzz run $(or $(SECONDS_EACH),60) $(TARGET)
+
+fuzz-short: ## the same for ten seconds each, as CI does; skipped, and says so, where no nightly toolchain is
+	@scripts/need $(BUILD)
+	scripts/fuzz short $(or $(SECONDS_EACH),10) $(TARGET)
+
+fuzz-keep: ## add to fuzz/corpus what fuzzing found beyond it
+	scripts/fuzz keep $(TARGET)
+
 openapi: ## write docs/openapi.json anew from the code; otherwise a test compares it
 	@scripts/need $(BUILD)
 	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
@@ -72,6 +83,10 @@ load-test: $(if $(filter webhooks,$(SCENARIO)),test-clients) ## a k6 scenario ag
 $(TOOLS)/bin/cargo-deny:
 	@scripts/need $(BUILD)
 	cargo install cargo-deny --version 0.20.2 --locked --root $(TOOLS)
+
+$(TOOLS)/bin/cargo-fuzz:
+	@scripts/need $(BUILD)
+	cargo install cargo-fuzz --version 0.13.1 --locked --root $(TOOLS)
 
 $(TOOLS)/bin/k6:
 	@scripts/need go

@@ -287,7 +287,7 @@ fn hold(rule: Rule) {
 /// All Rust files of the project.
 fn read_tree() -> Vec<Source> {
     let mut tree = Vec::new();
-    for folder in ["src", "tests", "benches", "load-tests"] {
+    for folder in ["src", "tests", "benches", "load-tests", "fuzz"] {
         read_folder(Path::new(env!("CARGO_MANIFEST_DIR")), Path::new(folder), &mut tree);
     }
     mark_test_files(&mut tree);
