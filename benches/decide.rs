@@ -27,6 +27,9 @@ use tidegate::telemetry::metrics::Metrics;
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
+/// The one caller.
+const TENANT: Option<&str> = Some("anonymous");
+
 fn main() {
     divan::main();
 }
@@ -37,7 +40,7 @@ fn decide_in_an_overload(bencher: Bencher<'_, '_>) {
     let (mut regulator, mut nanos) = overloaded();
     bencher.bench_local(|| {
         nanos += 1_000;
-        regulator.decide(black_box(Tier::P2), Cost::ONE, Moment::from_nanos(nanos))
+        regulator.decide(black_box(Tier::P2), Cost::ONE, TENANT, Moment::from_nanos(nanos))
     });
 }
 
@@ -50,7 +53,7 @@ fn decide_with_room(bencher: Bencher<'_, '_>) {
     let mut nanos = 0;
     bencher.bench_local(|| {
         nanos += 1_000;
-        regulator.decide(black_box(Tier::P1), Cost::ONE, Moment::from_nanos(nanos))
+        regulator.decide(black_box(Tier::P1), Cost::ONE, TENANT, Moment::from_nanos(nanos))
     });
 }
 
@@ -61,7 +64,7 @@ fn all_shut(bencher: Bencher<'_, '_>) {
     let tiers = TierSet::only(Tier::P1).with(Tier::P2);
     bencher.bench_local(|| {
         nanos += 1_000;
-        regulator.all_shut(black_box(tiers), Moment::from_nanos(nanos))
+        regulator.all_shut(black_box(tiers), TENANT, Moment::from_nanos(nanos))
     });
 }
 
@@ -149,7 +152,7 @@ fn decide_jobs(bencher: Bencher<'_, '_>, shadow: bool, and_handover: bool) {
         };
         black_box(policy.classify_head(black_box(&head))).expect("a verdict");
         let tier = policy.classify(&head, &payload).expect("a tier").tier;
-        let permit = admission.admit(tier, Cost::ONE).expect("room");
+        let permit = admission.admit(tier, Cost::ONE, Some(&tenant)).expect("room");
         permit.used();
         let kept = payload.slice(..if wanted.is_some() { payload.len() } else { 0 });
         let mut kept = Kept {
@@ -222,5 +225,9 @@ fn settings() -> RegulatorSettings {
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_mins(10) },
     };
-    RegulatorSettings { controller: ControllerSettings::DEFAULT, tiers: TierMap::from_fn(tier) }
+    RegulatorSettings {
+        controller: ControllerSettings::DEFAULT,
+        tiers: TierMap::from_fn(tier),
+        tenants: Arc::default(),
+    }
 }

@@ -84,6 +84,13 @@ enum Deed {
     AllShut {
         tiers: u8,
     },
+    /// As [`Deed::Ask`], by a tenant.
+    AskAs {
+        tenant: u8,
+        tier: u8,
+        cost: u16,
+        times: u8,
+    },
 }
 
 /// A law, and what happens to its gates.
@@ -141,9 +148,12 @@ impl World {
     fn see(&mut self, deed: &Deed) {
         match *deed {
             Deed::Ask { tier, cost, times } => {
-                (0..times.clamp(1, 50)).for_each(|_| self.ask(which(tier), cost.into()));
+                (0..times.clamp(1, 50)).for_each(|_| self.ask(which(tier), cost.into(), None));
             }
-            Deed::AskMuch { tier, cost } => self.ask(which(tier), cost),
+            Deed::AskAs { tenant, tier, cost, times } => {
+                (0..times.clamp(1, 50)).for_each(|_| self.ask_as(tenant, which(tier), cost.into()));
+            }
+            Deed::AskMuch { tier, cost } => self.ask(which(tier), cost, None),
             Deed::Store { tier, jobs } => {
                 let queue = &mut self.queues[which(tier)];
                 let stored = u64::from(jobs).min(queue.pending);
@@ -191,7 +201,7 @@ impl World {
             }
             Deed::AllShut { tiers } => {
                 let tiers = set(tiers);
-                if let Some(refusal) = self.regulator.all_shut(tiers, self.now) {
+                if let Some(refusal) = self.regulator.all_shut(tiers, None, self.now) {
                     let within = |tier: Tier| {
                         let bounds = self.settings.tiers[tier].retry_after;
                         (bounds.min..=bounds.max).contains(&refusal.retry_after)
@@ -203,11 +213,11 @@ impl World {
     }
 
     /// Asks, and holds the answer to what the checks said before, to the hard bound and to the window.
-    fn ask(&mut self, tier: Tier, cost: u32) {
+    fn ask(&mut self, tier: Tier, cost: u32, tenant: Option<&str>) {
         let (cost, now) = (Cost::jobs(cost).unwrap_or(Cost::ONE), self.now);
-        let told = self.regulator.checks(tier, cost, now).refusal();
-        let left = self.regulator.allowance(tier, now);
-        let decision = law::decide(&mut self.regulator, tier, cost, now);
+        let told = self.regulator.checks(tier, cost, tenant, now).refusal();
+        let left = self.regulator.allowance(tier, tenant, now);
+        let decision = law::decide(&mut self.regulator, tier, cost, tenant, now);
         let bounds = self.settings.tiers[tier];
         law::check_decision(decision, bounds.retry_after);
         if cost == Cost::ONE {
@@ -238,6 +248,26 @@ impl World {
         assert_eq!(self.regulator.intake()[tier].entered, queue.entered);
     }
 
+    /// A tenant asks; half of what it is let in with is not stored.
+    fn ask_as(&mut self, tenant: u8, tier: Tier, cost: u32) {
+        let tenant = law::TENANTS[usize::from(tenant) % law::TENANTS.len()];
+        let before = self.queues[tier].entered;
+        self.ask(tier, cost, Some(tenant));
+        let queue = &mut self.queues[tier];
+        let admitted = queue.entered - before;
+        let unused = admitted / 2;
+        queue.pending -= admitted;
+        queue.entered -= unused;
+        queue.stored += admitted - unused;
+        queue.waiting += admitted - unused;
+        if let Some(window) = &mut queue.window {
+            window.given_back += unused;
+        }
+        if let Some(cost) = u32::try_from(unused).ok().and_then(Cost::jobs) {
+            self.regulator.give_back(tier, cost, Some(tenant), self.now);
+        }
+    }
+
     fn give_back(&mut self, tier: Tier, jobs: u16) {
         let queue = &mut self.queues[tier];
         let jobs = queue.pending.min(jobs.into());
@@ -247,7 +277,7 @@ impl World {
         if let Some(window) = &mut queue.window {
             window.given_back += jobs;
         }
-        self.regulator.give_back(tier, cost, self.now);
+        self.regulator.give_back(tier, cost, None, self.now);
     }
 
     fn tick(&mut self, given: u8, spooling: u8) {

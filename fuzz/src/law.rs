@@ -1,10 +1,12 @@
 //! Laws out of a fuzzer's bytes, within what a policy can say; and what holds for every decision and every report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use tidegate::admission::decision::Decision;
 use tidegate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
+use tidegate::admission::tenants::terms::{QuotaTerms, TenantTerms, Terms};
 use tidegate::control::settings::{ControllerSettings, RateBounds, Target};
 use tidegate::domain::tier::{Tier, TierMap};
 use tidegate::domain::time::Moment;
@@ -14,8 +16,14 @@ use tidegate::regulator::report::{Signal, TickReport};
 use tidegate::regulator::settings::{OnStale, RegulatorSettings, TierSettings};
 
 /// The one place that asks the gate.
-pub fn decide(regulator: &mut Regulator, tier: Tier, cost: Cost, now: Moment) -> Decision {
-    regulator.decide(tier, cost, now)
+pub fn decide(
+    regulator: &mut Regulator,
+    tier: Tier,
+    cost: Cost,
+    tenant: Option<&str>,
+    now: Moment,
+) -> Decision {
+    regulator.decide(tier, cost, tenant, now)
 }
 
 /// A refusal promises a return within the tier's bounds, and admits nothing.
@@ -90,7 +98,21 @@ impl Knobs {
             window: 1.0 + f64::from(self.window) / 255.0,
         };
         let tiers = TierMap::from_fn(|tier| self.tiers[usize::from(tier.number())].settings(tier));
-        RegulatorSettings { controller, tiers }
+        RegulatorSettings { controller, tiers, tenants: Arc::new(tenants()) }
+    }
+}
+
+/// The tenants that ask: a loud one beside a heavier one, one with a rate of its own, and one that nobody named.
+pub const TENANTS: [&str; 4] = ["light", "heavy", "limited", "unnamed"];
+
+fn tenants() -> Terms {
+    let weighing = |weight| TenantTerms { weight, ..TenantTerms::UNLIMITED };
+    let quota = Some(QuotaTerms { rate: Rate::saturating(20.0), burst: 30.0 });
+    let named =
+        [("light", weighing(2)), ("heavy", weighing(5)), ("limited", TenantTerms { quota, ..weighing(1) })];
+    Terms {
+        default: TenantTerms::UNLIMITED,
+        named: named.into_iter().map(|(name, terms)| (Arc::from(name), terms)).collect(),
     }
 }
 

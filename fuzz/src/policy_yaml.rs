@@ -71,7 +71,7 @@ fn check_policy(document: &str, policy: &Policy) {
         for tier in Tier::ALL {
             law::check_report(&reports[tier], policy.regulator.tiers[tier].rate);
             let cost = Cost::jobs(1 + 50 * tick as u32).unwrap_or(Cost::ONE);
-            let decision = law::decide(&mut regulator, tier, cost, now);
+            let decision = law::decide(&mut regulator, tier, cost, Some("acme"), now);
             law::check_decision(decision, policy.regulator.tiers[tier].retry_after);
         }
     }

@@ -3,6 +3,7 @@
 use crate::admission::decision::Reason;
 use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
 use crate::admission::shed::Headroom;
+use crate::admission::tenants::asker::QuotaSeen;
 
 /// One check of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Check {
     Retention,
     /// No higher tier to which this one yields is at its hard bound.
     Yields,
+    /// The tenant's own rate is not used up.
+    Tenant,
     /// The predicted depth stays within the window.
     Window,
     /// The bucket holds a token, where admission is paced.
@@ -25,12 +28,13 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order in which a gate asks them; the first that fails answers.
-    pub const ORDER: [Check; 7] = [
+    pub const ORDER: [Check; 8] = [
         Check::Signal,
         Check::Bound,
         Check::Shed,
         Check::Retention,
         Check::Yields,
+        Check::Tenant,
         Check::Window,
         Check::Rate,
     ];
@@ -67,6 +71,10 @@ pub struct Numbers {
     pub headroom: Option<Headroom>,
     /// While the tier must yield: seconds until the higher tier is expected below its bound.
     pub yields: Option<f64>,
+    /// The tenant's own rate, where it has one.
+    pub quota: Option<QuotaSeen>,
+    /// The tenant's weight beside others.
+    pub weight: u32,
     /// The predicted depth.
     pub predicted_depth: f64,
     /// The predicted depth that admission may reach; infinite is no window.

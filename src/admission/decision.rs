@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::domain::code::Code;
+use crate::domain::units::Rate;
+
 /// What the gate answers to one request for `Cost` jobs of one tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
@@ -34,10 +37,15 @@ pub struct Refusal {
 }
 
 /// The check that refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
-    /// The tier's rate or window is used up.
+    /// The tier's rate or window is used up, or the tenant's fair share of it.
     Throttled,
+    /// The tenant's own rate is used up.
+    TenantQuota {
+        /// That rate.
+        rate: Rate,
+    },
     /// A threshold is crossed (or a higher tier is at its bound and this one yields).
     Shed {
         /// Answer 503 in place of 429, because the policy says so.
@@ -47,4 +55,17 @@ pub enum Reason {
     QueueFull,
     /// The signal is lost and the policy shuts the tier.
     SignalStale,
+}
+
+impl Reason {
+    /// The reason as clients and dashboards see it.
+    pub const fn code(self) -> Code {
+        match self {
+            Reason::Throttled => Code::Throttled,
+            Reason::TenantQuota { .. } => Code::TenantQuota,
+            Reason::Shed { .. } => Code::Shed,
+            Reason::QueueFull => Code::QueueFull,
+            Reason::SignalStale => Code::SignalStale,
+        }
+    }
 }

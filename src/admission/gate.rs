@@ -1,5 +1,8 @@
 //! The gate of one tier: the checks of one decision, in their order, and the refusal of the first that fails.
 
+mod division;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +13,8 @@ use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
 use crate::admission::retry_after::Promises;
 use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
 use crate::admission::shed::{Headroom, RetentionSwitch, ShedSwitch};
+use crate::admission::tenants::asker::Asker;
+use crate::admission::tenants::shares::Shares;
 use crate::admission::token_bucket::TokenBucket;
 use crate::admission::window::Window;
 use crate::domain::time::Moment;
@@ -66,6 +71,7 @@ pub struct TierGate {
     shed: ShedSwitch,
     retention: RetentionSwitch,
     promises: Promises,
+    shares: Shares,
     /// Last depth read and all that was let in and not seen in it: an upper bound, since it counts no drain.
     depth: u64,
     /// Jobs let in less those given back, since the gate was made.
@@ -94,6 +100,7 @@ impl TierGate {
             shed: ShedSwitch::default(),
             retention: RetentionSwitch::default(),
             promises: Promises::new(seed, now),
+            shares: Shares::default(),
             depth: 0,
             entered: 0,
             asked: 0,
@@ -108,38 +115,30 @@ impl TierGate {
 
     /// Decides one request. `yields` is set while this tier must yield to a higher one: the seconds until that one is
     /// expected below its bound.
-    pub fn decide(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
-        match self.check(cost, yields, now) {
-            Some(reason) => Decision::Refused(self.refuse(reason, cost, yields, now)),
+    pub fn decide(&mut self, asker: Asker, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
+        match self.check(asker, cost, yields, now) {
+            Some(reason) => Decision::Refused(self.refuse(reason, asker, cost, yields, now)),
             None => {
                 self.asked = self.asked.saturating_add(u64::from(cost.count()));
-                Decision::Admitted(self.admit(cost))
+                Decision::Admitted(self.admit(asker, cost))
             }
         }
     }
 
     /// The reason of the first check that would refuse the cost now, if one would. Takes nothing.
-    pub fn check(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
+    pub fn check(&mut self, asker: Asker, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
         self.window.advance(now);
         self.bucket.refill(now);
-        // Written out: a loop over the order would cost each decision half as much again.
-        let [first, second, third, fourth, fifth, sixth, last] = Check::ORDER;
-        let failing = |check| self.failing(check, cost, yields);
-        failing(first)
-            .or_else(|| failing(second))
-            .or_else(|| failing(third))
-            .or_else(|| failing(fourth))
-            .or_else(|| failing(fifth))
-            .or_else(|| failing(sixth))
-            .or_else(|| failing(last))
+        self.attend(asker, now);
+        self.first_failing(asker, cost, yields)
     }
 
     /// What [`check`](Self::check) asks, each check with its answer and the numbers behind them. Takes nothing.
-    pub fn checks(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
-        let first = self.check(cost, yields, now);
-        let not_before = first.map_or(0.0, |reason| self.not_before(reason, cost, yields));
+    pub fn checks(&mut self, asker: Asker, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
+        let first = self.check(asker, cost, yields, now);
+        let not_before = first.map_or(0.0, |reason| self.not_before(reason, asker, cost, yields));
         Checks {
-            verdicts: Check::ORDER.map(|check| (check, self.failing(check, cost, yields))),
+            verdicts: Check::ORDER.map(|check| (check, self.failing(check, asker, cost, yields))),
             numbers: Numbers {
                 depth: self.depth,
                 max_depth: self.settings.max_depth,
@@ -147,6 +146,8 @@ impl TierGate {
                 retention: self.settings.retention,
                 headroom: self.retention.headroom(),
                 yields,
+                quota: asker.quota,
+                weight: asker.weight,
                 predicted_depth: self.window.level(),
                 window: self.opening.limit,
                 paced_from: self.opening.paced_from,
@@ -162,35 +163,53 @@ impl TierGate {
     }
 
     /// What is left of the allowance for somebody who asks for nothing. Takes and promises nothing.
-    pub fn allowance(&mut self, yields: Option<f64>, now: Moment) -> RateLimit {
-        let Some(reason) = self.check(Cost::ONE, yields, now) else { return self.left() };
+    pub fn allowance(&mut self, asker: Asker, yields: Option<f64>, now: Moment) -> RateLimit {
+        self.window.advance(now);
+        self.bucket.refill(now);
+        let Some(reason) = self.first_failing(asker, Cost::ONE, yields) else { return self.left(asker) };
         let longest = self.settings.retry_after.max;
-        let seconds = self.not_before(reason, Cost::ONE, yields);
+        let seconds = self.not_before(reason, asker, Cost::ONE, yields);
         let reset = Duration::try_from_secs_f64(seconds).map_or(longest, |reset| reset.min(longest));
         RateLimit { quota: self.quota(), remaining: 0, reset }
     }
 
     /// The refusal for a reason found by [`check`](Self::check), with its place in the ledger.
-    pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
+    pub fn refuse(
+        &mut self,
+        reason: Reason,
+        asker: Asker,
+        cost: Cost,
+        yields: Option<f64>,
+        now: Moment,
+    ) -> Refusal {
         self.asked = self.asked.saturating_add(u64::from(cost.count()));
         if reason == Reason::Throttled {
             self.held_back = self.held_back.saturating_add(u64::from(cost.count()));
         }
-        let not_before = self.not_before(reason, cost, yields);
-        let retry_after = self.promises.promise(cost, not_before, self.settings.retry_after, now);
+        let not_before = self.not_before(reason, asker, cost, yields);
+        let retry_after = self.promise(reason, asker, cost, not_before, now);
         let limit = RateLimit { quota: self.quota(), remaining: 0, reset: retry_after };
         Refusal { reason, retry_after, limit }
     }
 
-    /// Gives back what an admitted cost did not use: its jobs were not stored.
-    pub fn give_back(&mut self, cost: Cost, now: Moment) {
+    /// Gives back what an admitted cost did not use: its jobs were not stored. `place` is that of the tenant that asked.
+    pub fn give_back(&mut self, place: usize, cost: Cost, now: Moment) {
         self.window.advance(now);
         self.bucket.refill(now);
         self.window.rise(-self.weight * f64::from(cost.count()));
         self.presumed = (self.presumed - (self.weight - 1.0) * f64::from(cost.count())).max(0.0);
-        self.bucket.give_back(cost);
+        if self.shares.is_divided() {
+            self.bucket.give_back_jobs(self.shares.give_back(place, cost));
+        } else {
+            self.bucket.give_back(cost);
+        }
         self.entered = self.entered.saturating_sub(u64::from(cost.count()));
         self.set_depth(self.depth.saturating_sub(u64::from(cost.count())));
+    }
+
+    /// Jobs that all replicas let in while this gate lets one in.
+    pub const fn stands_for(&self) -> f64 {
+        self.weight
     }
 
     /// Opens the gate anew; tokens, prediction, shed state and ledger go on.
@@ -200,6 +219,7 @@ impl TierGate {
         self.bucket.set(opening.rate, opening.burst, now);
         self.window.set(opening.limit, opening.drain, now);
         self.promises.set_spare(opening.spare);
+        self.shares.set(opening.rate.jobs_per_second(), opening.limit * self.weight.recip());
     }
 
     /// Puts new settings in force.
@@ -287,9 +307,24 @@ impl TierGate {
         self.held_back
     }
 
+    /// The reason of the first check that fails, as things stand.
+    fn first_failing(&self, asker: Asker, cost: Cost, yields: Option<f64>) -> Option<Reason> {
+        // Written out: a loop over the order would cost each decision half as much again.
+        let [first, second, third, fourth, fifth, sixth, seventh, last] = Check::ORDER;
+        let failing = |check| self.failing(check, asker, cost, yields);
+        failing(first)
+            .or_else(|| failing(second))
+            .or_else(|| failing(third))
+            .or_else(|| failing(fourth))
+            .or_else(|| failing(fifth))
+            .or_else(|| failing(sixth))
+            .or_else(|| failing(seventh))
+            .or_else(|| failing(last))
+    }
+
     /// The reason for which this check refuses, as of the last [`check`](Self::check).
     #[inline(always)]
-    fn failing(&self, check: Check, cost: Cost, yields: Option<f64>) -> Option<Reason> {
+    fn failing(&self, check: Check, asker: Asker, cost: Cost, yields: Option<f64>) -> Option<Reason> {
         let jobs = u64::from(cost.count());
         let shed = Reason::Shed { unavailable: self.settings.shed.is_some_and(|shed| shed.unavailable) };
         let (fails, reason) = match check {
@@ -300,24 +335,27 @@ impl TierGate {
             Check::Shed => (self.shed.is_on(), shed),
             Check::Retention => (self.retention.is_on(), shed),
             Check::Yields => (yields.is_some(), shed),
-            Check::Window => (!self.window.fits(cost), Reason::Throttled),
-            Check::Rate => (self.is_pacing() && !self.bucket.holds(cost), Reason::Throttled),
+            Check::Tenant => return asker.over_quota().map(|rate| Reason::TenantQuota { rate }),
+            Check::Window => (!self.has_room(asker, cost), Reason::Throttled),
+            Check::Rate => (self.is_pacing() && !self.has_tokens(asker, cost), Reason::Throttled),
         };
         (fails && !self.opening.spooling).then_some(reason)
     }
 
-    fn admit(&mut self, cost: Cost) -> RateLimit {
-        if self.is_pacing() {
-            self.bucket.take(cost);
-        } else {
+    fn admit(&mut self, asker: Asker, cost: Cost) -> RateLimit {
+        if !self.is_pacing() {
             self.bucket.take_what_is_there(cost);
+        } else if self.shares.is_divided() {
+            self.bucket.take_jobs(self.shares.pay(asker, cost));
+        } else {
+            self.bucket.take(cost);
         }
         // The others have their shares of the same room and let in at the same time: what is taken here stands for all.
         self.window.rise(self.weight * f64::from(cost.count()));
         self.presumed += (self.weight - 1.0) * f64::from(cost.count());
         self.entered = self.entered.saturating_add(u64::from(cost.count()));
         self.set_depth(self.depth.saturating_add(u64::from(cost.count())));
-        self.left()
+        self.left(asker)
     }
 
     /// The depth with all that the others may have let in.
@@ -335,16 +373,20 @@ impl TierGate {
         !self.opening.spooling && self.window.level() >= self.opening.paced_from
     }
 
-    fn left(&self) -> RateLimit {
+    fn left(&self, asker: Asker) -> RateLimit {
+        let own = asker.quota.map_or(f64::INFINITY, |quota| quota.tokens.max(0.0));
         if self.opening.spooling {
             // What the spool still holds is counted in bytes; nothing else makes anybody wait.
             let quota = self.quota();
-            return RateLimit { quota, remaining: quota.max(1), reset: Duration::ZERO };
+            return RateLimit { quota, remaining: quota.max(1).min(own as u64), reset: Duration::ZERO };
         }
-        let paced = if self.is_pacing() { self.bucket.tokens().max(0.0) } else { f64::INFINITY };
-        let remaining = self.room_with(0.0).min(paced) as u64;
-        let reset =
-            if remaining > 0 { 0.0 } else { self.seconds_until_possible(Reason::Throttled, Cost::ONE) };
+        let paced = if self.is_pacing() { self.tokens_of(asker).max(0.0) } else { f64::INFINITY };
+        let remaining = self.room_with(0.0).min(paced).min(own) as u64;
+        let reset = if remaining > 0 {
+            0.0
+        } else {
+            self.seconds_until_possible(Reason::Throttled, asker, Cost::ONE)
+        };
         let longest = self.settings.retry_after.max;
         let reset = Duration::try_from_secs_f64(reset).map_or(longest, |reset| reset.min(longest));
         RateLimit { quota: self.quota(), remaining, reset }
@@ -354,15 +396,16 @@ impl TierGate {
         (self.bucket.rate() * QUOTA_SECONDS) as u64
     }
 
-    fn not_before(&self, reason: Reason, cost: Cost, yields: Option<f64>) -> f64 {
-        self.seconds_until_possible(reason, cost).max(yields.unwrap_or(0.0))
+    fn not_before(&self, reason: Reason, asker: Asker, cost: Cost, yields: Option<f64>) -> f64 {
+        self.seconds_until_possible(reason, asker, cost).max(yields.unwrap_or(0.0))
     }
 
     /// Seconds until the check that refused can pass, if nobody else comes; infinite where nothing drains.
-    fn seconds_until_possible(&self, reason: Reason, cost: Cost) -> f64 {
+    fn seconds_until_possible(&self, reason: Reason, asker: Asker, cost: Cost) -> f64 {
         let count = u64::from(cost.count());
         match reason {
             Reason::SignalStale => 0.0,
+            Reason::TenantQuota { .. } => asker.quota.map_or(0.0, |quota| quota.not_before),
             Reason::QueueFull => {
                 let excess =
                     self.presumed_depth().saturating_add(count).saturating_sub(self.settings.max_depth);

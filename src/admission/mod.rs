@@ -6,5 +6,6 @@ pub mod gate;
 pub mod retry_after;
 pub mod settings;
 pub mod shed;
+pub mod tenants;
 pub mod token_bucket;
 pub mod window;

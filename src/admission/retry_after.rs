@@ -75,6 +75,31 @@ impl Promises {
         Duration::from_millis(millis).min(bounds.max).max(bounds.min)
     }
 
+    /// The same for one of several tenants, whose `earliest` follows from its own share of the spare rate: where what the
+    /// others were promised leaves no room near it, it is told that time all the same.
+    pub fn promise_to_one_of_many(
+        &mut self,
+        cost: Cost,
+        earliest: f64,
+        bounds: RetryAfterBounds,
+        now: Moment,
+    ) -> Duration {
+        self.pass(now);
+        let (shortest, longest) = (bounds.min.as_secs_f64(), bounds.max.as_secs_f64());
+        let (earliest, latest) = (earliest.max(shortest), LEDGER_SHARE * longest);
+        let millis = match self.book(cost, earliest, latest.min(earliest + NEAR)) {
+            Some(seconds) => self.pick(earliest.max(seconds as f64 - 1.0), seconds as f64),
+            None if self.spare > 0.0 && earliest < latest => self.spread(cost, earliest, earliest + 1.0),
+            None => self.spread(cost, shortest.max(0.5 * longest), longest),
+        };
+        Duration::from_millis(millis).min(bounds.max).max(bounds.min)
+    }
+
+    /// Seconds up to which the ledger is filled in order, where this is the longest promise.
+    pub fn reach(longest: Duration) -> f64 {
+        LEDGER_SHARE * longest.as_secs_f64()
+    }
+
     /// Enters the cost at the first whole number of seconds with room, after `earliest` and up to `latest`; what does not
     /// fit there into the seconds after it.
     fn book(&mut self, cost: Cost, earliest: f64, latest: f64) -> Option<u64> {
@@ -174,6 +199,9 @@ const PARTS: usize = SECONDS * PER_SECOND;
 /// Share of the longest promise up to which the ledger is filled in order: the least mean of what is told beyond, so that
 /// a deeper ledger tells no earlier time.
 const LEDGER_SHARE: f64 = 0.75;
+
+/// Seconds by which what others were promised may delay the return of one of several tenants.
+const NEAR: f64 = 3.0;
 
 /// The spare rate may change by this share of it before the ledger takes note.
 const TREMOR: f32 = 0.03;

@@ -43,12 +43,22 @@ impl TokenBucket {
 
     /// Whether the cost may come in, as of the last [`refill`](Self::refill).
     pub fn holds(&self, cost: Cost) -> bool {
-        self.tokens >= self.price(cost)
+        self.holds_jobs(f64::from(cost.count()))
+    }
+
+    /// The same of any number of jobs.
+    pub fn holds_jobs(&self, jobs: f64) -> bool {
+        self.tokens >= self.price(jobs)
     }
 
     /// Takes the cost; what the bucket does not hold becomes debt.
     pub fn take(&mut self, cost: Cost) {
-        self.tokens -= f64::from(cost.count());
+        self.take_jobs(f64::from(cost.count()));
+    }
+
+    /// The same of any number of jobs.
+    pub fn take_jobs(&mut self, jobs: f64) {
+        self.tokens -= jobs;
     }
 
     /// Takes the cost as far as the bucket holds it; never makes a debt.
@@ -59,7 +69,12 @@ impl TokenBucket {
 
     /// Puts back what an admitted cost took and did not use.
     pub fn give_back(&mut self, cost: Cost) {
-        self.tokens = (self.tokens + f64::from(cost.count())).min(self.capacity);
+        self.give_back_jobs(f64::from(cost.count()));
+    }
+
+    /// The same of any number of jobs.
+    pub fn give_back_jobs(&mut self, jobs: f64) {
+        self.tokens = (self.tokens + jobs).min(self.capacity);
     }
 
     /// Jobs that may come in one by one now, as of the last refill; negative is debt.
@@ -74,13 +89,18 @@ impl TokenBucket {
 
     /// Seconds until the cost may come in if nothing else does; infinite at rate zero.
     pub fn seconds_until(&self, cost: Cost) -> f64 {
-        let missing = self.price(cost) - self.tokens;
+        self.seconds_until_jobs(f64::from(cost.count()))
+    }
+
+    /// The same of any number of jobs.
+    pub fn seconds_until_jobs(&self, jobs: f64) -> f64 {
+        let missing = self.price(jobs) - self.tokens;
         if missing <= 0.0 { 0.0 } else { missing / self.rate }
     }
 
     /// What must be there to come in: the cost, but never more than a full bucket.
-    fn price(&self, cost: Cost) -> f64 {
-        f64::from(cost.count()).min(self.capacity)
+    const fn price(&self, jobs: f64) -> f64 {
+        jobs.min(self.capacity)
     }
 }
 

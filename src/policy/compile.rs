@@ -1,16 +1,19 @@
 //! From a document to a policy, with every fault of the document at once.
 
+use std::sync::Arc;
+
 use crate::control::settings::ControllerSettings;
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::classify::Classifier;
 use crate::policy::pointer::Pointers;
 use crate::policy::rules::{read_rules, read_tier_word};
 use crate::policy::source::{Source, parse, read_sources};
+use crate::policy::tenants::read_tenants;
 use crate::policy::tiers::{read_controller, read_tier};
 use crate::policy::{Policy, ShadowFile, TierPolicy, consistency, defaults, doubts};
 use crate::regulator::settings::{RegulatorSettings, TierSettings};
-use crate::yaml::decode::{Field, Mapping, NOT_AVAILABLE};
-use crate::yaml::fault::{FaultLog, Faults, suggestion};
+use crate::yaml::decode::{Field, Mapping};
+use crate::yaml::fault::{FaultLog, Faults};
 use crate::yaml::node::Node;
 use crate::yaml::read::read;
 
@@ -75,10 +78,10 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let (laws, tiers) = read_tiers(map.field("tiers"), log);
     let controller =
         map.field("controller").map_or(ControllerSettings::DEFAULT, |field| read_controller(&field));
-    let default_ceiling = map.field("tenants").map_or(defaults::CEILING, |field| read_tenants(&field));
     let shadow = map.field("shadow").and_then(|field| read_shadow(&field));
+    let tenants = map.field("tenants").map(|field| read_tenants(&field)).unwrap_or_default();
     map.close();
-    let regulator = RegulatorSettings { controller, tiers: laws };
+    let regulator = RegulatorSettings { controller, tiers: laws, tenants: Arc::new(tenants) };
     consistency::warn_of_noise(root, &regulator);
     // What could not be read says nothing about what was meant.
     if log.errors() == 0 {
@@ -92,7 +95,6 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
         document: document.to_owned(),
         regulator,
         tiers,
-        default_ceiling,
         default_tier,
         shadow,
         classifier: Classifier {
@@ -151,31 +153,6 @@ fn refuse_shared_queues(tiers: &Field<'_>, policies: &TierMap<TierPolicy>) {
 fn read_shadow(field: &Field<'_>) -> Option<ShadowFile> {
     let path = field.scalar("the path of a policy file", |text| (!text.is_empty()).then(|| text.into()))?;
     Some(ShadowFile { path, place: field.place().clone() })
-}
-
-fn read_tenants(field: &Field<'_>) -> Tier {
-    let mut ceiling = defaults::CEILING;
-    let Some(mut map) = field.mapping() else { return ceiling };
-    if let Some(mut default) = map.field("default").and_then(|field| field.mapping()) {
-        default.set("ceiling", &mut ceiling, read_tier_word);
-        if let Some(weight) = default.field("weight")
-            && weight.integer().is_some_and(|number| number != 1)
-        {
-            weight.refuse(format!("another weight than 1 is {NOT_AVAILABLE}"));
-        }
-        default.not_available("rate");
-        default.not_available("burst");
-        default.close();
-    }
-    for (name, tenant) in map.all().filter(|(name, _)| *name != "default") {
-        tenant.refuse_key(&match suggestion(name, &["default"]) {
-            near if near.starts_with("did you mean") => {
-                format!("tenants of their own are {NOT_AVAILABLE}, {near}")
-            }
-            _ => format!("tenants of their own are {NOT_AVAILABLE}"),
-        });
-    }
-    ceiling
 }
 
 /// A short hash of the document: FNV-1a, which is stable over versions and platforms.

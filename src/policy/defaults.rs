@@ -21,9 +21,6 @@ pub(super) const IDEMPOTENCY_KEY_FROM: [&str; 1] = ["header:Idempotency-Key"];
 /// The tier of jobs that no rule matches.
 pub(super) const DEFAULT_TIER: Tier = Tier::P1;
 
-/// The highest tier that a caller without a key may reach.
-pub(super) const CEILING: Tier = Tier::P0;
-
 /// The law of a tier that a policy leaves out.
 pub(super) fn law(tier: Tier) -> TierSettings {
     let (target, max_depth, on_stale, shed) = match tier {

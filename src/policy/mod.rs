@@ -17,6 +17,7 @@ mod reach;
 mod rules;
 pub mod schema;
 pub mod source;
+mod tenants;
 mod tiers;
 
 use std::fmt;
@@ -42,8 +43,6 @@ pub struct Policy {
     pub regulator: RegulatorSettings,
     /// What else the policy says of each tier.
     pub tiers: TierMap<TierPolicy>,
-    /// The highest tier that a caller without a key may reach.
-    pub default_ceiling: Tier,
     /// The tier of jobs that no rule matches and whose sender wishes for none.
     pub default_tier: Tier,
     /// The candidate that is to be tried in the shadow of this policy.
@@ -54,8 +53,8 @@ pub struct Policy {
 
 impl Policy {
     /// The highest tier that a tenant may reach.
-    pub const fn ceiling(&self, _tenant: &str) -> Tier {
-        self.default_ceiling
+    pub fn ceiling(&self, tenant: &str) -> Tier {
+        self.regulator.tenants.of(tenant).ceiling
     }
 
     /// What the policy calls the rule at this position, as [`Classified::rule`](classify::Classified::rule) counts.
@@ -172,7 +171,6 @@ mod tests {
         assert_eq!(shipped.policy.regulator, empty.regulator);
         assert_eq!(shipped.policy.tiers, empty.tiers);
         assert_eq!(shipped.policy.default_tier, empty.default_tier);
-        assert_eq!(shipped.policy.default_ceiling, empty.default_ceiling);
         assert_eq!(shipped.policy.classifier.type_from, empty.classifier.type_from);
         assert_eq!(shipped.policy.classifier.ordering_key_from, empty.classifier.ordering_key_from);
         let keys = |policy: &Policy| policy.classifier.idempotency_key_from.clone();

@@ -8,11 +8,18 @@ pub mod report;
 pub mod settings;
 pub mod share;
 #[cfg(test)]
+mod tenant_tests;
+#[cfg(test)]
 mod tests;
 pub mod tier;
 
+use std::sync::Arc;
+
 use crate::admission::checks::Checks;
-use crate::admission::decision::{Decision, RateLimit, Refusal};
+use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
+use crate::admission::retry_after::Promises;
+use crate::admission::tenants::asker::Asker;
+use crate::admission::tenants::roll::{Roll, TenantReport};
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
 use crate::domain::time::Moment;
@@ -22,10 +29,13 @@ use crate::regulator::settings::RegulatorSettings;
 use crate::regulator::share::part::{Intake, Part};
 use crate::regulator::tier::TierRegulator;
 
-/// The three tiers' gates and controllers.
+/// The three tiers' gates and controllers, and the roll of tenants that ask them.
+///
+/// `tenant` is who asks; `None` are the operators, who have neither a rate of their own nor terms.
 #[derive(Clone, Debug)]
 pub struct Regulator {
     tiers: TierMap<TierRegulator>,
+    roll: Roll,
 }
 
 impl Regulator {
@@ -35,46 +45,105 @@ impl Regulator {
             let own_seed = seed.wrapping_add(u64::from(tier.number()).wrapping_mul(SEED_STEP));
             TierRegulator::new(settings.tiers[tier], settings.controller, own_seed, now)
         };
-        Regulator { tiers: TierMap::from_fn(make) }
+        Regulator { tiers: TierMap::from_fn(make), roll: Roll::new(Arc::clone(&settings.tenants), now) }
     }
 
-    /// Decides one request of `cost` jobs: lost signal, bound, shed (thresholds and yields), window, bucket.
-    /// Admission takes the cost from window and bucket, refusal takes nothing.
+    /// Decides one request of `cost` jobs: lost signal, bound, shed (thresholds and yields), the tenant's own rate, window,
+    /// bucket. Admission takes the cost from the tenant's rate, window and bucket, refusal takes nothing.
     ///
     /// The cost must fit into the window as a whole: one larger than the whole window (`controller.window` times the
     /// target) is never admitted, so callers ask for large batches in parts.
-    pub fn decide(&mut self, tier: Tier, cost: Cost, now: Moment) -> Decision {
+    pub fn decide(&mut self, tier: Tier, cost: Cost, tenant: Option<&str>, now: Moment) -> Decision {
         let yields = self.must_yield(tier);
-        self.tiers[tier].decide(cost, yields, now)
+        let place = self.roll.enter(tenant, now);
+        let asker = self.asker(tier, place, cost, now);
+        let decision = self.tiers[tier].decide(asker, cost, yields, now);
+        self.settle(tier, asker, cost, &decision, now);
+        decision
     }
 
     /// What [`decide`](Self::decide) would ask now: each check with its answer and its numbers. Takes nothing.
-    pub fn checks(&mut self, tier: Tier, cost: Cost, now: Moment) -> Checks {
+    pub fn checks(&mut self, tier: Tier, cost: Cost, tenant: Option<&str>, now: Moment) -> Checks {
         let yields = self.must_yield(tier);
-        self.tiers[tier].checks(cost, yields, now)
+        let place = self.roll.enter(tenant, now);
+        let asker = self.asker(tier, place, cost, now);
+        self.tiers[tier].checks(asker, cost, yields, now)
     }
 
-    /// What is left of a tier's allowance. Takes nothing.
-    pub fn allowance(&mut self, tier: Tier, now: Moment) -> RateLimit {
+    /// What is left of a tier's allowance for a tenant. Takes nothing.
+    pub fn allowance(&mut self, tier: Tier, tenant: Option<&str>, now: Moment) -> RateLimit {
         let yields = self.must_yield(tier);
-        self.tiers[tier].allowance(yields, now)
+        let asker = self.asker(tier, self.roll.place_or_rest(tenant), Cost::ONE, now);
+        self.tiers[tier].allowance(asker, yields, now)
     }
 
-    /// Whether every tier of the set would refuse a job now; the refusal of the most critical one if so.
+    /// Whether every tier of the set would refuse a tenant's job now; the refusal of the most critical one if so.
     /// A refusal enters the ledger of promised returns, as any other.
-    pub fn all_shut(&mut self, tiers: TierSet, now: Moment) -> Option<Refusal> {
+    pub fn all_shut(&mut self, tiers: TierSet, tenant: Option<&str>, now: Moment) -> Option<Refusal> {
+        let place = self.roll.enter(tenant, now);
         let mut first = None;
         for tier in tiers.iter() {
             let yields = self.must_yield(tier);
-            let reason = self.tiers[tier].check(Cost::ONE, yields, now)?;
-            first = first.or(Some((tier, reason, yields)));
+            let asker = self.asker(tier, place, Cost::ONE, now);
+            let reason = self.tiers[tier].check(asker, Cost::ONE, yields, now)?;
+            first = first.or(Some((tier, asker, reason, yields)));
         }
-        first.map(|(tier, reason, yields)| self.tiers[tier].refuse(reason, Cost::ONE, yields, now))
+        let (tier, asker, reason, yields) = first?;
+        let refusal = self.tiers[tier].refuse(reason, asker, Cost::ONE, yields, now);
+        self.settle(tier, asker, Cost::ONE, &Decision::Refused(refusal), now);
+        Some(refusal)
     }
 
     /// Gives back what an admitted request did not use: its jobs were not stored.
-    pub fn give_back(&mut self, tier: Tier, cost: Cost, now: Moment) {
-        self.tiers[tier].give_back(cost, now);
+    pub fn give_back(&mut self, tier: Tier, cost: Cost, tenant: Option<&str>, now: Moment) {
+        let place = self.roll.place_or_rest(tenant);
+        let jobs = self.jobs_of_all(tier, cost);
+        if let Some(quota) = self.roll.quota(place) {
+            quota.give_back(jobs, now);
+        }
+        self.tiers[tier].give_back(place, cost, now);
+    }
+
+    /// Whether the metrics name the tenant.
+    pub fn is_watched(&self, tenant: &str) -> bool {
+        self.roll.place(tenant).is_some_and(|place| self.roll.is_watched(place))
+    }
+
+    /// The tenants that asked for most of late, the loudest first, at most `most`.
+    pub fn loudest(&self, most: usize) -> Vec<TenantReport> {
+        self.roll.loudest(most)
+    }
+
+    /// Tenants that the regulator remembers.
+    pub fn tenants(&self) -> usize {
+        self.roll.len()
+    }
+
+    fn asker(&mut self, tier: Tier, place: usize, cost: Cost, now: Moment) -> Asker {
+        let jobs = self.jobs_of_all(tier, cost);
+        self.roll.asker(place, jobs, now)
+    }
+
+    /// Jobs that all replicas let in while this one lets in the cost: a tenant's rate is that of all together.
+    fn jobs_of_all(&self, tier: Tier, cost: Cost) -> f64 {
+        self.tiers[tier].stands_for() * f64::from(cost.count())
+    }
+
+    /// Notes with the tenant what was decided.
+    fn settle(&mut self, tier: Tier, asker: Asker, cost: Cost, decision: &Decision, now: Moment) {
+        let admitted = matches!(decision, Decision::Admitted(_));
+        self.roll.note(asker.place, cost.count(), admitted);
+        let Some(seen) = asker.quota else { return };
+        let jobs = self.jobs_of_all(tier, cost);
+        let longest = Promises::reach(self.tiers[tier].longest_promise());
+        let Some(quota) = self.roll.quota(asker.place) else { return };
+        match decision {
+            Decision::Admitted(_) => quota.take(jobs),
+            Decision::Refused(Refusal { reason: Reason::TenantQuota { .. }, .. }) => {
+                quota.promised(cost, seen.not_before, longest, now);
+            }
+            Decision::Refused(_) => {}
+        }
     }
 
     /// One step of the control law. `None` is a reading that failed or has not come; one that was not taken later
@@ -90,6 +159,7 @@ impl Regulator {
         spooling: TierSet,
         now: Moment,
     ) -> TierMap<TickReport> {
+        self.sweep(now);
         readings.map(|tier, reading| self.tiers[tier].tick(reading, spooling.contains(tier), now))
     }
 
@@ -113,11 +183,19 @@ impl Regulator {
         }
     }
 
-    /// Puts new settings in force; tokens, integral, ledger and shed state stay.
+    /// Puts new settings in force; tokens, integral, ledger, shed state and what tenants used of their rates stay.
     pub fn apply(&mut self, settings: &RegulatorSettings, now: Moment) {
         for (tier, law) in self.tiers.iter_mut() {
             law.apply(settings.tiers[tier], settings.controller, now);
         }
+        self.roll.apply(&settings.tenants, now);
+    }
+
+    /// Lets idle tenants go, from their shares soon and from the roll later.
+    fn sweep(&mut self, now: Moment) {
+        let tiers = &mut self.tiers;
+        self.roll.sweep(now, |place| tiers.iter_mut().for_each(|(_, law)| law.forget(place, now)));
+        self.tiers.iter_mut().for_each(|(_, law)| law.sweep(now));
     }
 
     /// While a yielding tier stands below one at its hard bound: the seconds until the last of those is below it.

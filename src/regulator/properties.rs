@@ -1,5 +1,6 @@
 //! Invariants of the law, whatever is thrown at it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -38,10 +39,10 @@ proptest! {
         for (now, deed) in deeds {
             match deed {
                 Deed::Ask(cost) => {
-                    let decision = regulator.decide(Tier::P1, Cost::jobs(cost).unwrap(), now);
+                    let decision = regulator.decide(Tier::P1, Cost::jobs(cost).unwrap(), None, now);
                     check_decision(decision, settings.tiers[Tier::P1].retry_after)?;
                 }
-                Deed::GiveBack => regulator.give_back(Tier::P1, Cost::ONE, now),
+                Deed::GiveBack => regulator.give_back(Tier::P1, Cost::ONE, None, now),
                 Deed::Apply(new) => {
                     settings = *new;
                     regulator.apply(&settings, now);
@@ -69,7 +70,7 @@ proptest! {
             let (mut admitted, mut now) = (0_u64, taken);
             for cost in costs {
                 now = now.plus(Duration::from_millis(2));
-                if let Decision::Admitted(_) = regulator.decide(Tier::P1, Cost::jobs(cost).unwrap(), now) {
+                if let Decision::Admitted(_) = regulator.decide(Tier::P1, Cost::jobs(cost).unwrap(), None, now) {
                     admitted += u64::from(cost);
                 }
             }
@@ -98,7 +99,7 @@ proptest! {
         prop_assert!((after / before - 1.0).abs() <= 0.01, "{before} {after}");
         prop_assert_eq!(report.target_depth, target as f64);
         if target < 1_900 {
-            let decision = plant.regulator.decide(Tier::P1, Cost::ONE, plant.now);
+            let decision = plant.regulator.decide(Tier::P1, Cost::ONE, None, plant.now);
             prop_assert!(matches!(decision, Decision::Refused(_)), "a lower target is safe at once");
         }
         // Slow gains close in slowly.
@@ -145,7 +146,11 @@ fn law(target: Target) -> RegulatorSettings {
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(60) },
     };
-    RegulatorSettings { controller: ControllerSettings::DEFAULT, tiers: TierMap::from_fn(|_| tier) }
+    RegulatorSettings {
+        controller: ControllerSettings::DEFAULT,
+        tiers: TierMap::from_fn(|_| tier),
+        tenants: Arc::default(),
+    }
 }
 
 /// A queue that loses 1,000 jobs a second and is offered five times as many.
@@ -171,7 +176,8 @@ impl Plant {
                 self.now = self.now.plus(Duration::from_millis(1));
                 self.depth = self.depth.saturating_sub(1);
                 for _ in 0..5 {
-                    if let Decision::Admitted(_) = self.regulator.decide(Tier::P1, Cost::ONE, self.now) {
+                    if let Decision::Admitted(_) = self.regulator.decide(Tier::P1, Cost::ONE, None, self.now)
+                    {
                         self.depth += 1;
                         self.stored += 1;
                     }
@@ -266,8 +272,11 @@ fn settings() -> impl Strategy<Value = RegulatorSettings> {
                     max: Duration::from_millis(min + span),
                 },
             });
-    (controller, tier)
-        .prop_map(|(controller, tier)| RegulatorSettings { controller, tiers: TierMap::from_fn(|_| tier) })
+    (controller, tier).prop_map(|(controller, tier)| RegulatorSettings {
+        controller,
+        tiers: TierMap::from_fn(|_| tier),
+        tenants: Arc::default(),
+    })
 }
 
 /// Sane gains, and what no policy should hold: the law must bear it all the same.

@@ -1,16 +1,21 @@
 //! What the policy decides about the regulator.
 
+use std::sync::Arc;
+
 use crate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
+use crate::admission::tenants::terms::Terms;
 use crate::control::settings::{ControllerSettings, RateBounds, Target};
 use crate::domain::tier::TierMap;
 
 /// Everything the regulator needs to know.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RegulatorSettings {
     /// The controller's knobs.
     pub controller: ControllerSettings,
     /// Each tier.
     pub tiers: TierMap<TierSettings>,
+    /// The terms of the tenants.
+    pub tenants: Arc<Terms>,
 }
 
 /// One tier's law.

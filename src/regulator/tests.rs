@@ -32,7 +32,11 @@ fn settings() -> RegulatorSettings {
         on_stale: [OnStale::Hold, OnStale::Floor, OnStale::Shut][usize::from(tier.number())],
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(600) },
     };
-    RegulatorSettings { controller: ControllerSettings::DEFAULT, tiers: TierMap::from_fn(tier) }
+    RegulatorSettings {
+        controller: ControllerSettings::DEFAULT,
+        tiers: TierMap::from_fn(tier),
+        tenants: Arc::default(),
+    }
 }
 
 fn regulator() -> Regulator {
@@ -59,14 +63,14 @@ fn reason(decision: Decision) -> Option<Reason> {
 }
 
 fn admitted(regulator: &mut Regulator, tier: Tier, asked: u32, now: Moment) -> usize {
-    (0..asked).filter(|_| reason(regulator.decide(tier, Cost::ONE, now)).is_none()).count()
+    (0..asked).filter(|_| reason(regulator.decide(tier, Cost::ONE, None, now)).is_none()).count()
 }
 
 #[test]
 fn an_empty_queue_takes_a_sudden_burst_up_to_its_target() {
     let mut regulator = regulator();
     assert_eq!(admitted(&mut regulator, Tier::P1, 5_000, at(0)), 1_000);
-    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, at(0))), Some(Reason::Throttled));
+    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, None, at(0))), Some(Reason::Throttled));
 }
 
 #[test]
@@ -84,8 +88,8 @@ fn clients_that_stop_for_ten_minutes_find_the_window_open_again() {
 #[test]
 fn a_cost_must_fit_into_the_window_as_a_whole() {
     let mut regulator = regulator();
-    assert_eq!(reason(regulator.decide(Tier::P1, jobs(1_051), at(0))), Some(Reason::Throttled));
-    assert_eq!(reason(regulator.decide(Tier::P1, jobs(1_050), at(0))), None);
+    assert_eq!(reason(regulator.decide(Tier::P1, jobs(1_051), None, at(0))), Some(Reason::Throttled));
+    assert_eq!(reason(regulator.decide(Tier::P1, jobs(1_050), None, at(0))), None);
 }
 
 #[test]
@@ -96,7 +100,7 @@ fn the_bound_holds_between_readings() {
     regulator.apply(&open, at(0));
     regulator.tick(depths(1_990, 0, 0, 1), at(1));
     assert_eq!(admitted(&mut regulator, Tier::P0, 100, at(2)), 10);
-    assert_eq!(reason(regulator.decide(Tier::P0, Cost::ONE, at(2))), Some(Reason::QueueFull));
+    assert_eq!(reason(regulator.decide(Tier::P0, Cost::ONE, None, at(2))), Some(Reason::QueueFull));
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn a_tier_is_shed_from_its_threshold_until_well_below_it() {
     let mut regulator = regulator();
     let mut shed_at = |depth, millis| {
         regulator.tick(depths(0, depth, 0, millis), at(millis));
-        reason(regulator.decide(Tier::P1, Cost::ONE, at(millis)))
+        reason(regulator.decide(Tier::P1, Cost::ONE, None, at(millis)))
     };
     assert_eq!(shed_at(1_499, 1), Some(Reason::Throttled));
     assert_eq!(shed_at(1_500, 2), Some(Reason::Shed { unavailable: true }));
@@ -118,12 +122,12 @@ fn a_yielding_tier_is_shed_while_a_higher_one_is_at_its_bound() {
     let mut regulator = regulator();
     regulator.tick(depths(2_000, 0, 0, 1), at(1));
     assert_eq!(
-        reason(regulator.decide(Tier::P2, Cost::ONE, at(1))),
+        reason(regulator.decide(Tier::P2, Cost::ONE, None, at(1))),
         Some(Reason::Shed { unavailable: true })
     );
-    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, at(1))), None, "p1 does not yield");
+    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, None, at(1))), None, "p1 does not yield");
     regulator.tick(depths(1_999, 0, 0, 2), at(2));
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(2))), None);
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(2))), None);
 }
 
 #[test]
@@ -132,13 +136,13 @@ fn a_lost_signal_is_modelled_for_ten_seconds_and_then_ruled_by_the_policy() {
     regulator.tick(depths(0, 0, 0, 0), at(0));
     let report = regulator.tick(TierMap::default(), at(10_000))[Tier::P2];
     assert_eq!(report.signal, Signal::Modelled);
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(10_000))), None);
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(10_000))), None);
     let reports = regulator.tick(TierMap::default(), at(10_300));
     assert_eq!((reports[Tier::P2].signal, reports[Tier::P2].clamp), (Signal::Stale, Clamp::Stale));
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(10_300))), Some(Reason::SignalStale));
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(10_300))), Some(Reason::SignalStale));
     assert_eq!(admitted(&mut regulator, Tier::P1, 100, at(11_300)), 1, "floor is rate.min");
     regulator.tick(depths(0, 0, 0, 11_400), at(11_400));
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(11_400))), None);
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(11_400))), None);
 }
 
 #[test]
@@ -149,14 +153,14 @@ fn a_tier_that_spools_is_bounded_by_nothing_here_until_a_reading_has_its_jobs() 
     let spooling = regulator.tick_beside_spool(TierMap::default(), bulk, at(20_000));
     assert_eq!(spooling.map(|_, report| report.spooling), (false, false, true).into());
     assert_eq!(admitted(&mut regulator, Tier::P2, 5_000, at(20_000)), 5_000, "whatever bounds it otherwise");
-    assert_eq!(reason(regulator.decide(Tier::P0, jobs(1_100), at(20_000))), Some(Reason::Throttled));
+    assert_eq!(reason(regulator.decide(Tier::P0, jobs(1_100), None, at(20_000))), Some(Reason::Throttled));
     let back = regulator.tick(TierMap::default(), at(20_100))[Tier::P2];
     assert!(back.spooling && !back.full && !back.shedding, "no reading yet: {back:?}");
     let mut readings = depths(0, 0, 0, 20_150);
     readings[Tier::P2] = reading(4_900, 4_900, 20_150);
     let law = regulator.tick(readings, at(20_200))[Tier::P2];
     assert_eq!((law.predicted_depth, law.spooling, law.full), (5_000.0, false, true), "100 are in flight");
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(20_200))), Some(Reason::QueueFull));
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(20_200))), Some(Reason::QueueFull));
 }
 
 #[test]
@@ -164,18 +168,18 @@ fn others_do_not_yield_to_a_tier_that_spools() {
     let mut regulator = regulator();
     regulator.tick(depths(2_000, 0, 0, 1), at(1));
     regulator.tick_beside_spool(depths(2_000, 0, 0, 2), TierSet::only(Tier::P0), at(2));
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(2))), None);
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(2))), None);
     regulator.tick(depths(2_000, 0, 0, 3), at(3));
-    assert!(reason(regulator.decide(Tier::P2, Cost::ONE, at(3))).is_some());
+    assert!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(3))).is_some());
 }
 
 #[test]
 fn without_a_first_reading_a_new_queue_fills_to_its_target_and_then_waits_for_the_signal() {
     let mut regulator = regulator();
     assert_eq!(regulator.tick(TierMap::default(), at(100))[Tier::P2].signal, Signal::Awaited);
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(100))), None);
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(100))), None);
     assert_eq!(regulator.tick(TierMap::default(), at(10_300))[Tier::P2].signal, Signal::Stale);
-    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, at(10_300))), Some(Reason::SignalStale));
+    assert_eq!(reason(regulator.decide(Tier::P2, Cost::ONE, None, at(10_300))), Some(Reason::SignalStale));
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn jobs_in_flight_count_until_the_backend_confirms_them_or_they_are_given_back()
     let mut readings = depths(0, 0, 0, 50);
     readings[Tier::P0] = reading(100, 100, 50);
     assert_eq!(regulator.tick(readings, at(100))[Tier::P0].predicted_depth, 300.0);
-    regulator.give_back(Tier::P0, jobs(50), at(110));
+    regulator.give_back(Tier::P0, jobs(50), None, at(110));
     readings[Tier::P0] = reading(250, 250, 150);
     assert_eq!(regulator.tick(readings, at(200))[Tier::P0].predicted_depth, 250.0);
 }
@@ -276,19 +280,19 @@ fn all_shut_refuses_only_when_every_tier_would_and_then_for_the_most_critical() 
     let mut regulator = regulator();
     let both = TierSet::only(Tier::P1).with(Tier::P2);
     regulator.tick(depths(0, 0, 1_500, 1), at(1));
-    assert_eq!(regulator.all_shut(both, at(1)), None);
+    assert_eq!(regulator.all_shut(both, None, at(1)), None);
     regulator.tick(depths(0, 1_100, 1_500, 2), at(2));
-    assert_eq!(regulator.all_shut(both, at(2)).map(|refusal| refusal.reason), Some(Reason::Throttled));
-    let p2 = regulator.all_shut(TierSet::only(Tier::P2), at(2)).map(|refusal| refusal.reason);
+    assert_eq!(regulator.all_shut(both, None, at(2)).map(|refusal| refusal.reason), Some(Reason::Throttled));
+    let p2 = regulator.all_shut(TierSet::only(Tier::P2), None, at(2)).map(|refusal| refusal.reason);
     assert_eq!(p2, Some(Reason::Shed { unavailable: true }));
-    assert_eq!(regulator.all_shut(TierSet::EMPTY, at(2)), None);
+    assert_eq!(regulator.all_shut(TierSet::EMPTY, None, at(2)), None);
 }
 
 #[test]
 fn asking_whether_all_are_shut_takes_nothing() {
     let mut regulator = regulator();
     for _ in 0..10_000 {
-        assert_eq!(regulator.all_shut(TierSet::only(Tier::P1), at(0)), None);
+        assert_eq!(regulator.all_shut(TierSet::only(Tier::P1), None, at(0)), None);
     }
     assert_eq!(admitted(&mut regulator, Tier::P1, 5_000, at(0)), 1_000);
 }
@@ -306,11 +310,11 @@ fn new_settings_take_force_at_once_and_keep_what_was_learned() {
     let mut smaller = settings();
     smaller.tiers[Tier::P1].target = Target::Depth(900);
     regulator.apply(&smaller, at(5_000));
-    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, at(5_000))), Some(Reason::Throttled));
+    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, None, at(5_000))), Some(Reason::Throttled));
     let report = regulator.tick(TierMap::default(), at(5_000))[Tier::P1];
     assert!((report.drain.jobs_per_second() - 500.0).abs() < 1e-6, "{report:?}");
     regulator.apply(&settings(), at(5_000));
-    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, at(5_100))), None);
+    assert_eq!(reason(regulator.decide(Tier::P1, Cost::ONE, None, at(5_100))), None);
 }
 
 #[test]
@@ -321,7 +325,7 @@ fn a_return_promised_behind_a_backlog_is_after_the_time_to_work_it_off() {
         stored += 10;
         regulator.tick(TierMap::from_fn(|_| reading(1_900, stored, millis)), at(millis));
     }
-    let Decision::Refused(refusal) = regulator.decide(Tier::P1, Cost::ONE, at(1_900)) else {
+    let Decision::Refused(refusal) = regulator.decide(Tier::P1, Cost::ONE, None, at(1_900)) else {
         panic!("a tier above its threshold admitted");
     };
     // 701 jobs above `until`, 100 drained a second.
@@ -336,7 +340,7 @@ fn a_reload_that_does_not_concern_the_promises_changes_none() {
         let mut other = settings();
         other.tiers[Tier::P2].target = Target::Depth(500);
         other.tiers[Tier::P1].shed = None;
-        let tell = |regulator: &mut Regulator| match regulator.decide(Tier::P1, jobs(50), at(100)) {
+        let tell = |regulator: &mut Regulator| match regulator.decide(Tier::P1, jobs(50), None, at(100)) {
             Decision::Admitted(_) => None,
             Decision::Refused(refusal) => Some(refusal.retry_after),
         };
@@ -358,11 +362,19 @@ fn a_reload_that_does_not_concern_the_promises_changes_none() {
 #[test]
 fn a_decision_does_not_allocate() {
     let mut regulator = regulator();
-    let decisions = allocation_counter::measure(|| {
-        for millis in 0..5_000 {
-            regulator.decide(Tier::P2, Cost::ONE, at(millis));
+    let names: Vec<String> = (0..50).map(|tenant| format!("tenant-{tenant}")).collect();
+    let mut ask = |names: &[String], from: u64| {
+        for millis in from..from + 5_000 {
+            let tenant = names.get(millis as usize % (names.len() + 1)).map(String::as_str);
+            regulator.decide(Tier::P2, Cost::ONE, tenant, at(millis));
         }
-    });
+    };
+    // Who comes for the first time is written down.
+    ask(&[], 0);
+    ask(&names, 5_000);
+    let decisions = allocation_counter::measure(|| ask(&[], 10_000));
+    assert_eq!(decisions.count_total, 0);
+    let decisions = allocation_counter::measure(|| ask(&names, 15_000));
     assert_eq!(decisions.count_total, 0);
 }
 

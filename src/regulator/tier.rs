@@ -6,6 +6,7 @@ use crate::admission::checks::Checks;
 use crate::admission::decision::{Decision, RateLimit, Reason, Refusal};
 use crate::admission::gate::{GateSettings, Opening, TierGate};
 use crate::admission::shed::Headroom;
+use crate::admission::tenants::asker::Asker;
 use crate::control::drain::{DrainEstimator, Progress};
 use crate::control::forecast::Forecast;
 use crate::control::rate_controller::{Bound, Measured, Output, RateController, bounded};
@@ -89,33 +90,60 @@ impl TierRegulator {
     }
 
     /// Decides one request; `yields` as [`TierGate::decide`] takes it.
-    pub fn decide(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
-        self.gate.decide(cost, yields, now)
+    pub fn decide(&mut self, asker: Asker, cost: Cost, yields: Option<f64>, now: Moment) -> Decision {
+        self.gate.decide(asker, cost, yields, now)
     }
 
     /// The check that would refuse the cost now. Takes nothing.
-    pub fn check(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
-        self.gate.check(cost, yields, now)
+    pub fn check(&mut self, asker: Asker, cost: Cost, yields: Option<f64>, now: Moment) -> Option<Reason> {
+        self.gate.check(asker, cost, yields, now)
     }
 
     /// Every check with its answer, as [`TierGate::checks`] tells them. Takes nothing.
-    pub fn checks(&mut self, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
-        self.gate.checks(cost, yields, now)
+    pub fn checks(&mut self, asker: Asker, cost: Cost, yields: Option<f64>, now: Moment) -> Checks {
+        self.gate.checks(asker, cost, yields, now)
     }
 
     /// What is left of the allowance, as [`TierGate::allowance`] tells it. Takes nothing.
-    pub fn allowance(&mut self, yields: Option<f64>, now: Moment) -> RateLimit {
-        self.gate.allowance(yields, now)
+    pub fn allowance(&mut self, asker: Asker, yields: Option<f64>, now: Moment) -> RateLimit {
+        self.gate.allowance(asker, yields, now)
     }
 
     /// The refusal for a reason that [`check`](Self::check) found.
-    pub fn refuse(&mut self, reason: Reason, cost: Cost, yields: Option<f64>, now: Moment) -> Refusal {
-        self.gate.refuse(reason, cost, yields, now)
+    pub fn refuse(
+        &mut self,
+        reason: Reason,
+        asker: Asker,
+        cost: Cost,
+        yields: Option<f64>,
+        now: Moment,
+    ) -> Refusal {
+        self.gate.refuse(reason, asker, cost, yields, now)
     }
 
-    /// Gives back what an admitted request did not use.
-    pub fn give_back(&mut self, cost: Cost, now: Moment) {
-        self.gate.give_back(cost, now);
+    /// Gives back what an admitted request of the tenant at this place did not use.
+    pub fn give_back(&mut self, place: usize, cost: Cost, now: Moment) {
+        self.gate.give_back(place, cost, now);
+    }
+
+    /// Lets tenants go who have not asked for a while.
+    pub fn sweep(&mut self, now: Moment) {
+        self.gate.sweep(now);
+    }
+
+    /// Forgets the tenant at this place.
+    pub fn forget(&mut self, place: usize, now: Moment) {
+        self.gate.forget(place, now);
+    }
+
+    /// Jobs that all replicas let in while this one lets one in.
+    pub const fn stands_for(&self) -> f64 {
+        self.gate.stands_for()
+    }
+
+    /// No return is promised later.
+    pub const fn longest_promise(&self) -> Duration {
+        self.settings.retry_after.max
     }
 
     /// Whether this tier yields while a higher one is at its bound.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::admission::decision::{Decision, RateLimit, Refusal};
+use crate::admission::tenants::roll::TenantReport;
 use crate::clock::Clock;
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap, TierSet};
@@ -42,30 +43,51 @@ impl Admission {
         Admission(Arc::new(Shared { regulator: Mutex::new(regulator), reports, shadow, clock, metrics }))
     }
 
-    /// Asks for `cost` jobs of a tier.
+    /// Asks for `cost` jobs of a tier and a tenant; `None` are the operators, whose jobs are nobody's.
     ///
     /// # Errors
     /// The refusal, with its promised return.
-    pub fn admit(&self, tier: Tier, cost: Cost) -> Result<Permit, Refusal> {
+    pub fn admit(&self, tier: Tier, cost: Cost, tenant: Option<&Arc<str>>) -> Result<Permit, Refusal> {
         let now = self.0.clock.now();
-        let decision = self.regulator().decide(tier, cost, now);
+        let name = tenant.map(|name| &**name);
+        let mut regulator = self.regulator();
+        let decision = regulator.decide(tier, cost, name, now);
+        let is_watched = name.is_some_and(|name| regulator.is_watched(name));
+        drop(regulator);
         self.0.metrics.decision(self.0.clock.now().since(now));
+        let tenant = tenant.cloned();
         match decision {
             Decision::Admitted(limit) => {
-                Ok(Permit { admission: self.clone(), tier, unused: Some(cost), limit })
+                let unused = Some(cost);
+                Ok(Permit { admission: self.clone(), tier, tenant, is_watched, unused, limit })
             }
-            Decision::Refused(refusal) => Err(refusal),
+            Decision::Refused(refusal) => {
+                if let (true, Some(tenant)) = (is_watched, &tenant) {
+                    self.0.metrics.tenant_refused(tenant, refusal.reason.code());
+                }
+                Err(refusal)
+            }
         }
     }
 
-    /// What is left of a tier's allowance. Takes nothing.
-    pub fn allowance(&self, tier: Tier) -> RateLimit {
-        self.regulator().allowance(tier, self.0.clock.now())
+    /// What is left of a tier's allowance for a tenant. Takes nothing.
+    pub fn allowance(&self, tier: Tier, tenant: &str) -> RateLimit {
+        self.regulator().allowance(tier, Some(tenant), self.0.clock.now())
     }
 
-    /// The refusal of the most critical tier of the set, if every one of them would refuse now.
-    pub fn all_shut(&self, tiers: TierSet) -> Option<Refusal> {
-        self.regulator().all_shut(tiers, self.0.clock.now())
+    /// The refusal of the most critical tier of the set, if every one of them would refuse a tenant's job now.
+    pub fn all_shut(&self, tiers: TierSet, tenant: &str) -> Option<Refusal> {
+        let mut regulator = self.regulator();
+        let refusal = regulator.all_shut(tiers, Some(tenant), self.0.clock.now())?;
+        if regulator.is_watched(tenant) {
+            self.0.metrics.tenant_refused(tenant, refusal.reason.code());
+        }
+        Some(refusal)
+    }
+
+    /// The tenants that asked for most of late, the loudest first, at most `most`.
+    pub fn loudest(&self, most: usize) -> Vec<TenantReport> {
+        self.regulator().loudest(most)
     }
 
     /// One step of the control law, while the jobs of some tiers go to the spool; returns what it saw and did.
@@ -145,6 +167,9 @@ impl Admission {
 pub struct Permit {
     admission: Admission,
     tier: Tier,
+    tenant: Option<Arc<str>>,
+    /// Whether the metrics name the tenant.
+    is_watched: bool,
     unused: Option<Cost>,
     limit: RateLimit,
 }
@@ -168,10 +193,10 @@ impl Permit {
         self.unused = Cost::jobs(kept);
     }
 
-    /// Takes over another permit of the same tier, so that jobs admitted one by one are stored together. One of
-    /// another tier is given back.
+    /// Takes over another permit of the same tier and tenant, so that jobs admitted one by one are stored together. Any
+    /// other is given back.
     pub fn join(&mut self, mut other: Permit) {
-        if other.tier == self.tier {
+        if (other.tier, &other.tenant) == (self.tier, &self.tenant) {
             let both = [self.unused, other.unused.take()].into_iter().flatten().map(Cost::count);
             self.unused = Cost::jobs(both.fold(0, u32::saturating_add));
             self.limit = other.limit;
@@ -180,13 +205,16 @@ impl Permit {
 
     /// The jobs are stored, or may be: nothing is given back.
     pub fn used(mut self) {
-        self.unused = None;
+        let used = self.unused.take();
+        if let (Some(jobs), true, Some(tenant)) = (used, self.is_watched, &self.tenant) {
+            self.admission.0.metrics.tenant_admitted(tenant, u64::from(jobs.count()));
+        }
     }
 
     fn give_back(&self, cost: Option<Cost>) {
         if let Some(cost) = cost {
             let now = self.admission.0.clock.now();
-            self.admission.regulator().give_back(self.tier, cost, now);
+            self.admission.regulator().give_back(self.tier, cost, self.tenant.as_deref(), now);
         }
     }
 }

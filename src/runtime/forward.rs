@@ -159,12 +159,12 @@ mod tests {
         }
 
         fn permit(&self) -> Permit {
-            self.admission.admit(Tier::P1, Cost::jobs(10).unwrap()).unwrap()
+            self.admission.admit(Tier::P1, Cost::jobs(10).unwrap(), None).unwrap()
         }
 
         /// Jobs that the gate would still let in.
         fn room(&self) -> u64 {
-            self.admission.admit(Tier::P1, Cost::ONE).unwrap().limit().remaining
+            self.admission.admit(Tier::P1, Cost::ONE, None).unwrap().limit().remaining
         }
 
         async fn answer(&self, answer: Result<Stored, StoreError>) {

@@ -65,7 +65,7 @@ fn ask_gate(
             if tiers.iter().all(|tier| ingest.gateway.queue.outage(tier).is_some()) {
                 ingest.check_backend(most_critical)?;
             }
-            match ingest.gateway.admission.all_shut(tiers) {
+            match ingest.gateway.admission.all_shut(tiers, &caller.tenant) {
                 Some(refusal) => Err(Problem::refusal(most_critical, &refusal)),
                 None => Ok(None),
             }

@@ -21,7 +21,7 @@ use crate::policy::Policy;
 use crate::queue::Stored;
 use crate::queue::keys::KnownJob;
 use crate::runtime::admission::Permit;
-use crate::server::access::Scope;
+use crate::server::access::{Caller, Scope};
 use crate::server::body::Intake;
 use crate::server::by_head;
 use crate::server::draft::{self, Draft};
@@ -96,7 +96,7 @@ async fn accept(
     let turn = ingest.take_turn(&policy, &parts.headers, &draft, &payload, Route::Jobs).await?;
     if let Turn::Stored(known) = turn {
         drop(permit);
-        return Ok(replay(ingest, &policy, known));
+        return Ok(replay(ingest, &policy, &caller, known));
     }
     let admitted = draft::classify(&policy, &head, &payload).and_then(|classified| {
         let permit = permit.map_or_else(|| ingest.admit(&policy, &caller, classified.tier), Ok)?;
@@ -106,21 +106,21 @@ async fn accept(
         Ok(admitted) => admitted,
         Err(problem) => {
             return match ingest.ask_turn(turn).await? {
-                Turn::Stored(known) => Ok(replay(ingest, &policy, known)),
+                Turn::Stored(known) => Ok(replay(ingest, &policy, &caller, known)),
                 turn => Err(turn.tell(problem)),
             };
         }
     };
     let job = draft.job(&policy, classified, payload, turn.keyed(), ingest.gateway.clock.wall());
-    store(ingest, &policy, permit, job, turn, arrived).await
+    store(ingest, &policy, &caller, (permit, job), turn, arrived).await
 }
 
 /// Stores the job; its claim is held until its fate is known.
 async fn store(
     ingest: &Ingest,
     policy: &Policy,
-    permit: Permit,
-    job: Job,
+    caller: &Caller,
+    (permit, job): (Permit, Job),
     turn: Turn,
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
@@ -131,7 +131,11 @@ async fn store(
     if let Some(known) = stored.known.first() {
         // Another gateway on the same backend was faster.
         let same = fingerprint == Some(known.job.fingerprint);
-        return if same { Ok(replay(ingest, policy, known.job)) } else { Err(Problem::key_mismatch()) };
+        return if same {
+            Ok(replay(ingest, policy, &caller, known.job))
+        } else {
+            Err(Problem::key_mismatch())
+        };
     }
     draft::log_stored(policy, tier, id);
     let queue = Arc::clone(&policy.tiers[tier].queue);
@@ -139,7 +143,7 @@ async fn store(
 }
 
 /// The receipt of the job that an earlier request stored under the key; no token is taken.
-fn replay(ingest: &Ingest, policy: &Policy, known: KnownJob) -> Receipt {
+fn replay(ingest: &Ingest, policy: &Policy, caller: &Caller, known: KnownJob) -> Receipt {
     let (id, tier) = (known.id, known.tier);
     ingest.gateway.metrics.duplicate(tier, 1);
     // Of now, as a stored job's receipt has it: the law's last reading may be older than the job.
@@ -150,7 +154,7 @@ fn replay(ingest: &Ingest, policy: &Policy, known: KnownJob) -> Receipt {
         tier,
         queue: Arc::clone(&policy.tiers[tier].queue),
         stored: Stored { durability: ingest.gateway.queue.durability(tier), depth, known: Vec::new() },
-        limit: ingest.gateway.admission.allowance(tier),
+        limit: ingest.gateway.admission.allowance(tier, &caller.tenant),
         duplicate: true,
     }
 }

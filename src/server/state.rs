@@ -82,7 +82,7 @@ impl Ingest {
     }
 
     /// Asks the gate for one job of a caller's of a tier, if the queue is there and keeps jobs as durably as the tier requires.
-    pub(super) fn admit(&self, policy: &Policy, _caller: &Caller, tier: Tier) -> Result<Permit, Problem> {
+    pub(super) fn admit(&self, policy: &Policy, caller: &Caller, tier: Tier) -> Result<Permit, Problem> {
         self.check_backend(tier)?;
         if let Some(required) = policy.tiers[tier].require
             && !self.gateway.queue.durability(tier).meets(required)
@@ -92,7 +92,10 @@ impl Ingest {
                 "the queue cannot keep jobs as durably as the tier requires",
             ));
         }
-        self.gateway.admission.admit(tier, Cost::ONE).map_err(|refusal| Problem::refusal(tier, &refusal))
+        let admission = &self.gateway.admission;
+        admission
+            .admit(tier, Cost::ONE, Some(&caller.tenant))
+            .map_err(|refusal| Problem::refusal(tier, &refusal))
     }
 
     /// Refuses jobs of a tier whose backend is away: nobody waits for a probe.

@@ -30,6 +30,8 @@ pub struct Metrics {
     api_keys: Gauge,
     keys_reloads: IntCounterVec,
     limited_clients: Gauge,
+    tenant_admitted: IntCounterVec,
+    tenant_refused: IntCounterVec,
     request: HistogramVec,
     decision: Histogram,
     store: TierMap<Histogram>,
@@ -126,6 +128,8 @@ impl Metrics {
             api_keys: family::API_KEYS.gauge(&registry)?,
             keys_reloads: family::KEYS_RELOADS.counters(&registry)?,
             limited_clients: family::LIMITED_CLIENTS.gauge(&registry)?,
+            tenant_admitted: family::TENANT_ADMITTED.counters(&registry)?,
+            tenant_refused: family::TENANT_REFUSED.counters(&registry)?,
             request: family::REQUEST_DURATION.histograms(&registry, REQUEST_SECONDS)?,
             decision: family::DECISION_DURATION.histogram(&registry, DECISION_SECONDS)?,
             store: TierMap::from_fn(|tier| store.with_label_values(&[tier.as_str()])),
@@ -184,6 +188,16 @@ impl Metrics {
     /// Shows how many clients the client limit remembers.
     pub fn limited_clients(&self, clients: usize) {
         self.limited_clients.set(count(clients));
+    }
+
+    /// Counts jobs stored of a tenant. Only for tenants that the policy watches: each is a series.
+    pub fn tenant_admitted(&self, tenant: &str, jobs: u64) {
+        self.tenant_admitted.with_label_values(&[tenant]).inc_by(jobs);
+    }
+
+    /// Counts one job of a tenant that the gate refused. Only for tenants that the policy watches.
+    pub fn tenant_refused(&self, tenant: &str, code: Code) {
+        self.tenant_refused.with_label_values(&[tenant, code.as_str()]).inc();
     }
 
     /// Records one answered job request.

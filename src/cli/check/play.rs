@@ -5,6 +5,7 @@
 //! Three times as much is offered as the workers drain, and in between they become slower for a while.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::check::advice::{Advice, advice};
@@ -169,7 +170,7 @@ fn scenario(
     };
     let scenario = Scenario {
         duration,
-        regulator: RegulatorSettings { controller, tiers },
+        regulator: RegulatorSettings { controller, tiers, tenants: Arc::default() },
         tiers: TierMap::from_fn(load),
         ..Scenario::default()
     };

@@ -254,14 +254,15 @@ fn told(case: &Case<'_>, head: &Head<'_>, verdict: HeadVerdict, job: &Classified
 }
 
 fn refused(case: &Case<'_>, tier: Tier, seed: u64) -> Option<Refusal> {
-    match Model::at(&case.policy.regulator, case.queues, seed).decide(tier) {
+    match Model::at(&case.policy.regulator, case.queues, &case.request.tenant, seed).decide(tier) {
         Decision::Admitted(_) => None,
         Decision::Refused(refusal) => Some(refusal),
     }
 }
 
 fn all_shut(case: &Case<'_>, tiers: TierSet, seed: u64) -> Option<(Tier, Refusal)> {
-    let refusal = Model::at(&case.policy.regulator, case.queues, seed).all_shut(tiers)?;
+    let refusal =
+        Model::at(&case.policy.regulator, case.queues, &case.request.tenant, seed).all_shut(tiers)?;
     Some((tiers.iter().next()?, refusal))
 }
 

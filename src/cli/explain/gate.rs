@@ -15,7 +15,7 @@ use crate::server::problem::Problem;
 /// Adds the checks of the tier's gate, and where the request comes to its refusal, what that promises. `refusal` comes
 /// with the earliest and latest return that chance gives.
 pub(super) fn tell(case: &Case<'_>, course: &mut Course, tier: Tier, refusal: Option<(Refusal, [u64; 2])>) {
-    let mut model = Model::at(&case.policy.regulator, case.queues, 0);
+    let mut model = Model::at(&case.policy.regulator, case.queues, &case.request.tenant, 0);
     let checks = model.checks(tier);
     let answers = !course.is_over();
     course.tier = Some(tier);
@@ -60,6 +60,7 @@ const fn name(check: Check) -> &'static str {
         Check::Shed => "shed",
         Check::Retention => "retention",
         Check::Yields => "yields",
+        Check::Tenant => "tenant",
         Check::Window => "window",
         Check::Rate => "rate",
     }
@@ -97,6 +98,7 @@ fn words(case: &Case<'_>, model: &Model, tier: Tier, check: Check, numbers: &Num
             let full: Vec<_> = full.collect();
             if full.is_empty() { "no higher tier is at its max_depth".to_owned() } else { full.join(", ") }
         }
+        Check::Tenant => tenant(&case.request.tenant, numbers),
         Check::Window => format!(
             "predicted depth {} + 1 job, window {} = {} x target {}",
             number(numbers.predicted_depth),
@@ -136,6 +138,19 @@ fn retention(tier: Tier, numbers: &Numbers) -> String {
     }
 }
 
+fn tenant(name: &str, numbers: &Numbers) -> String {
+    let weight = numbers.weight;
+    let Some(quota) = numbers.quota else {
+        return format!("`{name}` has no rate of its own, and weight {weight} beside other tenants");
+    };
+    format!(
+        "1 job, `{name}` has {} of the {} jobs that may come at once, filled at {}/s, and weight {weight} beside other tenants",
+        number(quota.tokens),
+        number(quota.burst),
+        number(quota.rate.jobs_per_second())
+    )
+}
+
 fn numbers(check: Check, numbers: &Numbers) -> Value {
     let depth = numbers.depth;
     match check {
@@ -154,6 +169,12 @@ fn numbers(check: Check, numbers: &Numbers) -> Value {
             None => Value::Null,
         },
         Check::Yields => Value::Null,
+        Check::Tenant => json!({
+            "weight": numbers.weight,
+            "rate": numbers.quota.map(|quota| quota.rate.jobs_per_second()),
+            "burst": numbers.quota.map(|quota| quota.burst),
+            "tokens": numbers.quota.map(|quota| quota.tokens),
+        }),
         Check::Window => json!({ "predicted_depth": numbers.predicted_depth, "limit": numbers.window }),
         Check::Rate => json!({
             "tokens": numbers.tokens,
@@ -207,6 +228,9 @@ fn basis(refusal: &Refusal, numbers: &Numbers) -> String {
         (Reason::QueueFull, _) => {
             let surplus = jobs(numbers.depth.saturating_add(1).saturating_sub(numbers.max_depth) as f64);
             format!("not before {wait} s: {surplus} to a free place at a drain of {known}/s")
+        }
+        (Reason::TenantQuota { rate }, _) => {
+            format!("not before {wait} s: the tenant's next token at {}/s", number(rate.jobs_per_second()))
         }
         (Reason::SignalStale, _) => "retry_after.min: when the signal comes back is not known".to_owned(),
     };

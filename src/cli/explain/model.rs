@@ -30,16 +30,17 @@ pub(super) struct Model {
     /// The last control step.
     pub(super) reports: TierMap<TickReport>,
     now: Moment,
+    tenant: String,
 }
 
 impl Model {
     /// Feeds a regulator with readings, as a control loop would: each tier at its depth, and what its workers take put
     /// back by others at once.
-    pub(super) fn at(settings: &RegulatorSettings, queues: &Queues, seed: u64) -> Model {
+    pub(super) fn at(settings: &RegulatorSettings, queues: &Queues, tenant: &str, seed: u64) -> Model {
         let interval = settings.controller.interval;
         let mut now = Moment::ORIGIN;
-        let mut model =
-            Model { regulator: Regulator::new(settings, seed, now), reports: TierMap::default(), now };
+        let regulator = Regulator::new(settings, seed, now);
+        let mut model = Model { regulator, reports: TierMap::default(), now, tenant: tenant.to_owned() };
         for _ in 0..steps(interval, queues) {
             now = now.plus(interval);
             let readings = TierMap::from_fn(|tier| Some(queues.reading(tier, now)));
@@ -51,17 +52,17 @@ impl Model {
 
     /// What each check of a tier says of one job.
     pub(super) fn checks(&mut self, tier: Tier) -> Checks {
-        self.regulator.checks(tier, Cost::ONE, self.now)
+        self.regulator.checks(tier, Cost::ONE, Some(&self.tenant), self.now)
     }
 
     /// The decision on one job of a tier.
     pub(super) fn decide(&mut self, tier: Tier) -> Decision {
-        self.regulator.decide(tier, Cost::ONE, self.now)
+        self.regulator.decide(tier, Cost::ONE, Some(&self.tenant), self.now)
     }
 
     /// The refusal of the most critical of the tiers, if all of them would refuse.
     pub(super) fn all_shut(&mut self, tiers: TierSet) -> Option<Refusal> {
-        self.regulator.all_shut(tiers, self.now)
+        self.regulator.all_shut(tiers, Some(&self.tenant), self.now)
     }
 }
 
@@ -108,13 +109,13 @@ mod tests {
     fn the_depth_is_seen_as_it_is_and_the_drain_is_learned() {
         let settings = Policy::default().regulator;
         for drain in [0.5, 3.0, 8.0, 50.0, 1_234.0, 1e6] {
-            let model = Model::at(&settings, &queues(120_000, Some(drain)), 1);
+            let model = Model::at(&settings, &queues(120_000, Some(drain)), "anonymous", 1);
             let report = model.reports[Tier::P2];
             let learned = report.drain.jobs_per_second();
             assert!((learned / drain - 1.0).abs() < 0.15, "{learned} of {drain}");
             assert_eq!((report.backlog.depth(), report.predicted_depth), (120_000, 120_000.0));
         }
-        let unknown = Model::at(&settings, &queues(120_000, None), 1).reports[Tier::P2];
+        let unknown = Model::at(&settings, &queues(120_000, None), "anonymous", 1).reports[Tier::P2];
         assert_eq!(unknown.drain, Rate::ZERO);
     }
 }

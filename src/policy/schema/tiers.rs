@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::admission::tenants::terms::TenantTerms;
 use crate::control::settings::{ControllerSettings, Target};
 use crate::domain::tier::Tier;
 use crate::policy::defaults;
@@ -9,6 +10,7 @@ use crate::policy::schema::kinds::{
     Keys, duration, duration_else, flag, number, rate, refused, text_of, tier_word, whole, with_default,
     word, word_else,
 };
+use crate::policy::tenants::{MOST_BURST, MOST_NAMED, MOST_WEIGHT};
 use crate::policy::tiers::{MAX_ATTEMPTS, MAX_GAIN, MAX_JOBS, MAX_QUEUE_NAME, MAX_WEIGHT, MAX_WINDOW};
 use crate::yaml::scalar::written;
 
@@ -185,30 +187,29 @@ pub(super) fn controller() -> Value {
 
 /// Who may how much.
 pub(super) fn tenants() -> Value {
-    let tenant = |description: &str| {
+    let terms = || {
         Keys::new()
-            .key("ceiling", tier_word("The highest tier the tenant may reach.", defaults::CEILING))
+            .key("ceiling", tier_word("The highest tier the tenant may reach.", TenantTerms::UNLIMITED.ceiling))
             .key("weight", {
                 let description = "Share of a tier under pressure, relative to the other tenants.";
-                with_default(json!({ "description": description, "type": "integer", "minimum": 1 }), 1)
+                let weight = json!({ "description": description, "type": "integer", "minimum": 1, "maximum": MOST_WEIGHT });
+                with_default(weight, 1)
             })
             .key("rate", rate("Never more than this in all tiers together; not set: no limit."))
             .key("burst", {
                 let description = "So many jobs may come at once within the rate.";
-                json!({ "description": description, "type": "integer", "minimum": 1 })
+                json!({ "description": description, "type": "integer", "minimum": 1, "maximum": MOST_BURST })
             })
-            .section(description)
     };
     let mut tenants = Keys::new()
-        .key("default", tenant("Callers without a tenant of their own, `anonymous` too."))
+        .key("default", terms().section("Callers without a tenant of their own, `anonymous` too."))
         .section("Tenants by name: what is not theirs is the default's.");
+    let watch = json!({ "description": "Whether the metrics name it.", "type": "boolean" });
+    let named = terms().key("watch", with_default(watch, false));
     if let Some(members) = tenants.as_object_mut() {
-        members.insert("additionalProperties".to_owned(), tenant("A tenant of its own."));
-        members.insert("maxProperties".to_owned(), json!(MOST_TENANTS + 1));
+        members.insert("additionalProperties".to_owned(), named.section("A tenant of its own."));
+        members.insert("maxProperties".to_owned(), json!(MOST_NAMED + 1));
         members.insert("propertyNames".to_owned(), text_of("The tenant's name, as keys say it."));
     }
     tenants
 }
-
-/// Tenants of their own, beside the default.
-const MOST_TENANTS: u32 = 10_000;

@@ -69,7 +69,7 @@ impl Judge {
     pub(super) fn decide(&mut self, sample: &Sample) -> (Option<Tier>, Verdict) {
         match self.tier(sample) {
             Ok(Some(tier)) => {
-                let decision = self.regulator.decide(tier, Cost::ONE, sample.at);
+                let decision = self.regulator.decide(tier, Cost::ONE, Some(&sample.facts.tenant), sample.at);
                 (Some(tier), verdict(&decision))
             }
             Ok(None) => (None, Verdict::Undecided),
@@ -115,6 +115,7 @@ const fn verdict(decision: &Decision) -> Verdict {
             Reason::Throttled => Verdict::Throttled,
             Reason::Shed { .. } => Verdict::Shed,
             Reason::QueueFull => Verdict::QueueFull,
+            Reason::TenantQuota { .. } => Verdict::TenantQuota,
             Reason::SignalStale => Verdict::SignalStale,
         },
     }

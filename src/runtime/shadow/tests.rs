@@ -45,7 +45,10 @@ impl Bench {
         let (mut acting, mut candidate) = (0, 0);
         for _ in 0..requests {
             let now = at(self.millis);
-            let admitted = matches!(self.acting.decide(Tier::P1, Cost::ONE, now), Decision::Admitted(_));
+            let admitted = matches!(
+                self.acting.decide(Tier::P1, Cost::ONE, Some("anonymous"), now),
+                Decision::Admitted(_)
+            );
             let verdict = if admitted { Verdict::Admitted } else { Verdict::Throttled };
             let (_, said) = self.judge.decide(&Sample { acting: verdict, at: now, ..sample("x", b"") });
             acting += u64::from(admitted);

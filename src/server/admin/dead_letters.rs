@@ -121,7 +121,7 @@ impl Act {
     }
 }
 
-/// A replay moves a job into the queue, so it passes the gate as a new job does. The permits are given back
+/// A replay moves a job into the queue, so it passes the gate as a new job does; it is the operators', and no tenant's. The permits are given back
 /// afterwards: the depth shows the jobs, and the law counts replays by themselves.
 async fn replay_selected(gateway: &Gateway, selected: Vec<Selected>) -> Result<Vec<ResultBody>, QueueError> {
     let mut permits = Vec::new();
@@ -129,7 +129,7 @@ async fn replay_selected(gateway: &Gateway, selected: Vec<Selected>) -> Result<V
     let mut admitted = Vec::new();
     for Selected { text, found } in selected {
         let (status, code) =
-            match found.map(|(id, tier)| (id, gateway.admission.admit(tier, Cost::ONE), tier)) {
+            match found.map(|(id, tier)| (id, gateway.admission.admit(tier, Cost::ONE, None), tier)) {
                 None => ("unknown", None),
                 Some((_, Err(refusal), tier)) => {
                     ("refused", Some(Problem::refusal(tier, &refusal).code().as_str()))

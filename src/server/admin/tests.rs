@@ -82,8 +82,14 @@ async fn a_replay_is_refused_by_a_shut_tier_and_takes_no_tokens_otherwise() {
     assert_eq!(desk.gateway.queue.totals()[Tier::P2].dead, 1);
 
     desk.sees_depth(Tier::P2, 0);
-    let remaining =
-        || desk.gateway.admission.admit(Tier::P2, crate::domain::units::Cost::ONE).unwrap().limit().remaining;
+    let remaining = || {
+        desk.gateway
+            .admission
+            .admit(Tier::P2, crate::domain::units::Cost::ONE, None)
+            .unwrap()
+            .limit()
+            .remaining
+    };
     let before = remaining();
     assert_eq!(results(&desk, "replay", json!({ "all": true })).await[0]["status"], "replayed");
     assert!(remaining() >= before);

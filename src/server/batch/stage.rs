@@ -211,7 +211,7 @@ impl<'a> Stage<'a> {
     fn replay(&mut self, known: KnownJob) {
         let gateway = &self.ingest.gateway;
         gateway.metrics.duplicate(known.tier, 1);
-        self.tally.note_limit(known.tier, gateway.admission.allowance(known.tier));
+        self.tally.note_limit(known.tier, gateway.admission.allowance(known.tier, &self.draft.caller.tenant));
         self.tally.duplicate(known.id);
     }
 

@@ -149,22 +149,22 @@ impl Problem {
 
     /// The gate refused a job of this tier.
     pub fn refusal(tier: Tier, refusal: &Refusal) -> Problem {
-        let (code, detail) = match refusal.reason {
-            Reason::Throttled => (Code::Throttled, "the tier's rate is used up"),
-            Reason::Shed { .. } => (
-                Code::Shed,
-                "the tier is not taken now: its backlog, or that of a tier it yields to, is past the threshold",
-            ),
-            Reason::QueueFull => (Code::QueueFull, "the tier's queue holds as many jobs as it may"),
-            Reason::SignalStale => {
-                (Code::SignalStale, "the backlog cannot be seen, and the policy shuts the tier then")
+        let detail: Cow<'static, str> = match refusal.reason {
+            Reason::Throttled => "the tier's rate is used up".into(),
+            Reason::TenantQuota { rate } => {
+                format!("the tenant's own rate of {} jobs a second is used up", rate.jobs_per_second()).into()
             }
+            Reason::Shed { .. } => {
+                "the tier is not taken now: its backlog, or that of a tier it yields to, is past the threshold".into()
+            }
+            Reason::QueueFull => "the tier's queue holds as many jobs as it may".into(),
+            Reason::SignalStale => "the backlog cannot be seen, and the policy shuts the tier then".into(),
         };
         Problem {
             retry_after: Some(refusal.retry_after),
             limit: Some(refusal.limit),
             shed_unavailable: matches!(refusal.reason, Reason::Shed { unavailable: true }),
-            ..Problem::new(code, detail).of(tier)
+            ..Problem::new(refusal.reason.code(), detail).of(tier)
         }
     }
 

@@ -81,10 +81,12 @@ impl Law {
     /// Decides one request.
     pub fn decide(&mut self, tier: Tier, cost: Cost, now: Moment) -> Answer {
         match self {
-            Law::Tidegate(regulator) => match regulator.decide(tier, cost, now) {
+            Law::Tidegate(regulator) => match regulator.decide(tier, cost, None, now) {
                 Decision::Admitted(_) => Answer::Admitted,
                 Decision::Refused(refusal) => match refusal.reason {
-                    Reason::Throttled | Reason::QueueFull => Answer::Throttled(refusal.retry_after),
+                    Reason::Throttled | Reason::TenantQuota { .. } | Reason::QueueFull => {
+                        Answer::Throttled(refusal.retry_after)
+                    }
                     Reason::Shed { .. } | Reason::SignalStale => Answer::Shed(refusal.retry_after),
                 },
             },

@@ -28,7 +28,11 @@ pub fn law(target: u64) -> RegulatorSettings {
         on_stale: OnStale::Hold,
         retry_after: RetryAfterBounds { min: Duration::from_secs(1), max: Duration::from_secs(60) },
     };
-    RegulatorSettings { controller: ControllerSettings::DEFAULT, tiers: TierMap::from_fn(|_| tier) }
+    RegulatorSettings {
+        controller: ControllerSettings::DEFAULT,
+        tiers: TierMap::from_fn(|_| tier),
+        tenants: std::sync::Arc::default(),
+    }
 }
 
 /// One replica: the law, what it knows of the others, its clients, its jobs on their way.
@@ -258,7 +262,7 @@ impl Fleet {
 
     fn ask(&mut self, node: &mut Node) {
         self.requests += 1;
-        match node.regulator.decide(Tier::P1, Cost::ONE, at(self.now)) {
+        match node.regulator.decide(Tier::P1, Cost::ONE, None, at(self.now)) {
             Decision::Admitted(_) => {
                 node.admitted += 1;
                 node.storing.push_back((self.now + STORE_MILLIS, 1));

@@ -121,7 +121,7 @@ fn the_hard_bound_is_of_all_together() {
     let mut settings = law(TARGET);
     settings.tiers[Tier::P1].max_depth = 1_000;
     for replicas in [1, 3, 8] {
-        let mut fleet = Fleet::with(settings, 0.0, replicas, 30.0 / replicas as f64);
+        let mut fleet = Fleet::with(settings.clone(), 0.0, replicas, 30.0 / replicas as f64);
         fleet.run(3.0);
         fleet.offer(10_000.0 / replicas as f64);
         fleet.measure(5.0);
