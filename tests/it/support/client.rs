@@ -52,12 +52,6 @@ impl Client {
         Client::by(connector.wrap_connector(tcp()), "https", address)
     }
 
-    /// A client over TLS, HTTP/2.
-    pub fn secure_http2(address: SocketAddr, tls: ClientConfig) -> Client {
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http2();
-        Client::by(connector.wrap_connector(tcp()), "https", address)
-    }
-
     fn by(connector: HttpsConnector<HttpConnector>, scheme: &'static str, address: SocketAddr) -> Client {
         Client { pool: Pool::builder(TokioExecutor::new()).build(connector), scheme, address, bearer: None }
     }

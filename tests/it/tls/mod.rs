@@ -104,7 +104,7 @@ async fn who_speaks_the_wrong_protocol_is_told_so_or_closed_at_once() {
         let began = Instant::now();
         let mut plain = Bytes::connect(gateway.ingest.address()).await;
         plain.send(bytes).await;
-        let heard = plain.to_the_end().await;
+        let heard = plain.heard_to_the_end().await;
         assert!(heard.is_empty() || heard[0] == ALERT, "an alert and no more: {heard:?}");
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     }
@@ -127,7 +127,7 @@ async fn a_handshake_has_the_time_of_a_head_and_no_more() {
         let began = Instant::now();
         let mut half = Bytes::connect(gateway.ingest.address()).await;
         half.send(begun).await;
-        half.to_the_end().await;
+        half.heard_to_the_end().await;
         let took = began.elapsed().as_secs_f64();
         assert!((0.8..3.0).contains(&took), "{begun:?}: {took} s");
     }
@@ -184,7 +184,7 @@ impl Bytes {
     }
 
     /// All that the gateway says until it closes.
-    async fn to_the_end(&mut self) -> Vec<u8> {
+    async fn heard_to_the_end(&mut self) -> Vec<u8> {
         use tokio::io::AsyncReadExt;
         let mut heard = Vec::new();
         let _ = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut heard)).await.expect("a close");
