@@ -25,7 +25,8 @@ impl Effort {
         Effort(MOST_COMPARISONS)
     }
 
-    const fn spend(&mut self) -> bool {
+    /// Takes one comparison; `false` where none is left.
+    pub(super) const fn spend(&mut self) -> bool {
         let some = self.0 > 0;
         self.0 = self.0.saturating_sub(1);
         some

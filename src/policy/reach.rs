@@ -30,6 +30,9 @@ fn judge(later: &RuleDraft<'_>, earlier: &[RuleDraft<'_>], effort: &mut Effort) 
     let mut doubts: Vec<(Field<'_>, String)> = Vec::new();
     for (place, (on, test)) in conditions.iter().enumerate() {
         let Test::AnyOf(cases) = test else { continue };
+        if !effort.spend() {
+            return;
+        }
         let mut narrowed = conditions.clone();
         let takers: Vec<Option<&RuleDraft<'_>>> = cases
             .iter()
@@ -62,13 +65,21 @@ fn shadowed_by<'r, 'a>(
     earlier: &'r [RuleDraft<'a>],
     effort: &mut Effort,
 ) -> Option<&'r RuleDraft<'a>> {
-    earlier.iter().filter(|rule| rule.faultless).find(|rule| {
-        rule.conditions.iter().map(Condition::parts).all(|(on, wider)| {
+    for rule in earlier.iter().filter(|rule| rule.faultless) {
+        // Not only where tests are compared: without effort left the others are not even looked at.
+        if !effort.spend() {
+            return None;
+        }
+        let takes_all = rule.conditions.iter().map(Condition::parts).all(|(on, wider)| {
             let domain = domain(on);
             wider.holds_always(domain)
                 || later.iter().any(|(other, test)| *other == on && test.implies(wider, domain, effort))
-        })
-    })
+        });
+        if takes_all {
+            return Some(rule);
+        }
+    }
+    None
 }
 
 const fn domain(on: On<'_>) -> Domain {
@@ -170,10 +181,11 @@ mod tests {
         assert!(told[0].contains("not a regular expression"), "{told:?}");
     }
 
+    /// As many as are read. Without the bound this takes minutes.
     #[test]
-    fn a_thousand_rules_of_a_thousand_values_are_judged_in_bounded_time() {
+    fn a_thousand_rules_of_a_hundred_values_are_judged_in_bounded_effort() {
         let values =
-            |rule: usize| (0..20).map(|value| format!("t{rule}x{value}")).collect::<Vec<_>>().join(", ");
+            |rule: usize| (0..100).map(|value| format!("t{rule}x{value}")).collect::<Vec<_>>().join(", ");
         let rules: String = (0..1_000)
             .map(|rule| format!("  - {{ when: {{ type: [{}] }}, tier: p1 }}\n", values(rule)))
             .collect();

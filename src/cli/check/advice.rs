@@ -38,7 +38,7 @@ fn candidates(written: &ControllerSettings) -> Vec<(&'static str, ControllerSett
     let usual = ControllerSettings::DEFAULT;
     let mut list = Vec::new();
     if written.kd > usual.kd {
-        let kds = [10.0, 5.0, 2.0, 1.0, 0.5, 0.0].into_iter().filter(|kd| *kd < written.kd);
+        let kds = [5.0, 1.0, 0.0].into_iter().filter(|kd| *kd < written.kd);
         list.extend(kds.map(|kd| ("kd", ControllerSettings { kd, ..*written })));
     }
     let intervals = INTERVALS.into_iter().map(Duration::from_millis).filter(|step| *step < written.interval);
@@ -55,5 +55,5 @@ fn candidates(written: &ControllerSettings) -> Vec<(&'static str, ControllerSett
     list
 }
 
-/// Intervals to try, in milliseconds.
-const INTERVALS: [u64; 6] = [2_000, 1_000, 500, 200, 100, 20];
+/// Intervals to try, in milliseconds. Few: each is another play.
+const INTERVALS: [u64; 3] = [2_000, 500, 100];

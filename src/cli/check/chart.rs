@@ -5,7 +5,12 @@ use crate::cli::check::play::Course;
 /// The course, with the target as a line and times below; each row ends with a line break.
 pub(super) fn chart(course: &Course) -> String {
     let per_column = course.depths.len().div_ceil(COLUMNS).max(1);
-    let columns: Vec<(f64, f64)> = course.depths.chunks(per_column).map(ends).collect();
+    // From the last point before the column on: without gaps where the course is steep.
+    let starts = (0..course.depths.len()).step_by(per_column);
+    let points = starts.map(|start| (start.saturating_sub(1), start + per_column));
+    let columns: Vec<(f64, f64)> = points
+        .map(|(from, to)| ends(course.depths.get(from..to.min(course.depths.len())).unwrap_or_default()))
+        .collect();
     let top = columns.iter().map(|(_, high)| *high).fold(1.2, f64::max).min(MOST);
     let row_height = top / ROWS as f64;
     let mut text = format!("  {}: depth over target, while it was played\n", course.tier);

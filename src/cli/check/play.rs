@@ -154,9 +154,9 @@ fn scenario(
     let turnover: f64 = seconds.iter().map(|(_, seconds)| 1.0 / seconds).sum();
     let jobs = MOST_ARRIVALS / (OFFERED * duration.as_secs_f64() * turnover);
     let jobs = jobs.clamp(FEWEST_JOBS, MOST_JOBS);
-    let drains = TierMap::from_fn(|tier| (jobs / seconds[tier]).max(SLOWEST_DRAIN));
+    let drains = TierMap::from_fn(|tier| (jobs / seconds[tier]).clamp(SLOWEST_DRAIN, FASTEST_DRAIN));
     let jobs = TierMap::from_fn(|tier| (drains[tier] * seconds[tier]) as u64);
-    let tiers = TierMap::from_fn(|tier| law(&settings.tiers[tier], jobs[tier]));
+    let tiers = TierMap::from_fn(|tier| law(&settings.tiers[tier], controller.interval, jobs[tier]));
     let part = |share: f64| duration.mul_f64(share);
     let load = |tier: Tier| {
         let drain: f64 = drains[tier];
@@ -178,10 +178,11 @@ fn scenario(
 }
 
 /// The tier's law at this magnitude, with nothing but the controller to hold it.
-fn law(law: &TierSettings, jobs: u64) -> TierSettings {
+fn law(law: &TierSettings, interval: Duration, jobs: u64) -> TierSettings {
     let target = match law.target {
         Target::Depth(_) => Target::Depth(jobs),
         Target::Delay { delay, .. } => {
+            let delay = played_delay(delay, interval);
             Target::Delay { delay, at_least: (jobs / ROOM).max(1), at_most: jobs * ROOM }
         }
     };
@@ -191,10 +192,15 @@ fn law(law: &TierSettings, jobs: u64) -> TierSettings {
     law
 }
 
+/// The delay, or the least that differs: far below the interval no delay is held, however long.
+fn played_delay(delay: Duration, interval: Duration) -> Duration {
+    delay.max(interval / HOPELESS).max(SHORTEST)
+}
+
 /// The time in which the workers take a target's worth of jobs, in seconds.
 fn worth(target: Target, interval: Duration) -> f64 {
     match target {
-        Target::Delay { delay, .. } => delay.as_secs_f64().max(SHORTEST),
+        Target::Delay { delay, .. } => played_delay(delay, interval).as_secs_f64(),
         Target::Depth(_) => FIXED_SECONDS.max(FIXED_TICKS * interval.as_secs_f64()),
     }
 }
@@ -240,8 +246,9 @@ const SLOWER: f64 = 0.6;
 const FIXED_SECONDS: f64 = 10.0;
 const FIXED_TICKS: f64 = 40.0;
 
-/// The shortest delay that is played, in seconds.
-const SHORTEST: f64 = 0.01;
+/// The shortest delay that is played, and the part of an interval below which it makes no difference.
+const SHORTEST: Duration = Duration::from_millis(10);
+const HOPELESS: u32 = 10;
 
 /// So many jobs are a target's worth, as few as keep a play within these arrivals.
 const MOST_JOBS: f64 = 400.0;
@@ -251,12 +258,15 @@ const MOST_ARRIVALS: f64 = 150_000.0;
 /// Fewer jobs per second would come one by one: what looks like a swing would be counting.
 const SLOWEST_DRAIN: f64 = 100.0;
 
+/// More would take too long to play: a target of a few jobs tells enough of a delay that is so short.
+const FASTEST_DRAIN: f64 = 1_000.0;
+
 /// The target may go this many times up and down.
 const ROOM: u64 = 8;
 
 const TICKS: u32 = 40;
 const SHORTEST_PLAY: Duration = Duration::from_secs(60);
-const LONGEST_PLAY: Duration = Duration::from_secs(400);
+const LONGEST_PLAY: Duration = Duration::from_secs(240);
 
 /// A swing of the depth, as a share of the target; one of the rate, as a share of the drain; and so many turns of it that
 /// it is none of chance.
