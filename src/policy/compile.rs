@@ -78,8 +78,8 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let (laws, tiers) = read_tiers(map.field("tiers"), log);
     let controller =
         map.field("controller").map_or(ControllerSettings::DEFAULT, |field| read_controller(&field));
-    let shadow = map.field("shadow").and_then(|field| read_shadow(&field));
     let tenants = map.field("tenants").map(|field| read_tenants(&field)).unwrap_or_default();
+    let shadow = map.field("shadow").and_then(|field| read_shadow(&field));
     map.close();
     let regulator = RegulatorSettings { controller, tiers: laws, tenants: Arc::new(tenants) };
     consistency::warn_of_noise(root, &regulator);

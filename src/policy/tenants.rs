@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::admission::tenants::terms::{QuotaTerms, TenantTerms, Terms};
 use crate::policy::rules::read_tier_word;
 use crate::yaml::decode::Field;
+use crate::yaml::fault::nearest;
 
 /// Reads the terms of all tenants. What a named tenant does not say is as `default` says it.
 pub(super) fn read_tenants(field: &Field<'_>) -> Terms {
@@ -25,6 +26,9 @@ pub(super) fn read_tenants(field: &Field<'_>) -> Terms {
                 "a tenant's name has 1 to {MOST_NAME_BYTES} visible ASCII characters: it stands in logs and metrics"
             ));
             continue;
+        }
+        if nearest(name, [DEFAULT]).is_some() {
+            tenant.warn("a tenant of this name gets these terms: did you mean `default`?");
         }
         let own = read_terms(&tenant, &terms.default, true);
         watched += usize::from(own.watch);
