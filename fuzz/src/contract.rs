@@ -130,7 +130,7 @@ fn check_single(asked: &Written, seen: &Seen, document: Option<&Map<String, Valu
         return check_receipt(seen);
     };
     let outcome = document["outcome"].as_str();
-    assert_eq!(outcome == Some("stored"), false, "a stored job has a receipt");
+    assert_ne!(outcome, Some("stored"), "a stored job has a receipt");
     if status == 504 {
         assert_eq!(outcome, Some("unknown"));
     }

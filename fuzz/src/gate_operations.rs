@@ -199,17 +199,18 @@ impl World {
                     .hear(TierMap::from_fn(|tier| if tier == heard { part } else { Part::WHOLE }), self.now);
                 self.queues.iter_mut().for_each(|(_, queue)| queue.deceived = true);
             }
-            Deed::AllShut { tiers } => {
-                let tiers = set(tiers);
-                if let Some(refusal) = self.regulator.all_shut(tiers, None, self.now) {
-                    let within = |tier: Tier| {
-                        let bounds = self.settings.tiers[tier].retry_after;
-                        (bounds.min..=bounds.max).contains(&refusal.retry_after)
-                    };
-                    assert!(tiers.iter().any(within), "{refusal:?}");
-                }
-            }
+            Deed::AllShut { tiers } => self.all_shut(set(tiers)),
         }
+    }
+
+    /// Asks before the body: a refusal of all promises a return as one of them would.
+    fn all_shut(&mut self, tiers: TierSet) {
+        let Some(refusal) = self.regulator.all_shut(tiers, None, self.now) else { return };
+        let within = |tier: Tier| {
+            let bounds = self.settings.tiers[tier].retry_after;
+            (bounds.min..=bounds.max).contains(&refusal.retry_after)
+        };
+        assert!(tiers.iter().any(within), "{refusal:?}");
     }
 
     /// Asks, and holds the answer to what the checks said before, to the hard bound and to the window.

@@ -132,7 +132,7 @@ async fn store(
         // Another gateway on the same backend was faster.
         let same = fingerprint == Some(known.job.fingerprint);
         return if same {
-            Ok(replay(ingest, policy, &caller, known.job))
+            Ok(replay(ingest, policy, caller, known.job))
         } else {
             Err(Problem::key_mismatch())
         };
