@@ -47,6 +47,8 @@ pub enum SizeLimit {
     BatchJobs(u64),
     /// Bytes of a call by a worker or an operator.
     CallBytes(u64),
+    /// Leases named in one call.
+    CallLeases(u64),
     /// Bytes of a policy to be checked.
     PolicyBytes(u64),
 }
@@ -59,6 +61,7 @@ impl SizeLimit {
             | SizeLimit::BatchBytes(most)
             | SizeLimit::BatchJobs(most)
             | SizeLimit::CallBytes(most)
+            | SizeLimit::CallLeases(most)
             | SizeLimit::PolicyBytes(most) => most,
         }
     }
@@ -76,6 +79,9 @@ impl Display for SizeLimit {
             }
             SizeLimit::BatchJobs(most) => {
                 write!(f, "a batch has at most {most} jobs: send it in smaller batches")
+            }
+            SizeLimit::CallLeases(most) => {
+                write!(f, "a call names at most {most} leases: ask about fewer at a time")
             }
             SizeLimit::PolicyBytes(most) => {
                 write!(f, "a policy has at most {most} bytes: leave out what the defaults say")

@@ -33,6 +33,7 @@ mod kafka_signals;
 mod kafka_topics;
 mod keys;
 mod leasing;
+mod limits;
 mod openapi;
 mod overload;
 mod policy_schema;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::tier::{Tier, TierSet};
 use crate::queue::embedded::lease::{LeaseRequest, Nack};
 use crate::server::json_object::{self, JsonObject};
+use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 
 /// Reads the body of `POST /v1/leases`; an empty one asks for all defaults.
@@ -33,10 +34,10 @@ pub fn lease(body: &[u8]) -> Result<LeaseRequest, Problem> {
 /// Reads the body of `POST /v1/leases/ack`: the leases to finish, as the worker wrote them.
 ///
 /// # Errors
-/// As [`lease`].
+/// As [`lease`]; 413: more than [`MOST_LEASES`].
 pub fn ack(body: &[u8]) -> Result<Vec<String>, Problem> {
     let mut object = JsonObject::parse(body)?;
-    let leases = object.required_texts("leases")?;
+    let leases = leases(&mut object)?;
     object.close()?;
     Ok(leases)
 }
@@ -44,10 +45,10 @@ pub fn ack(body: &[u8]) -> Result<Vec<String>, Problem> {
 /// Reads the body of `POST /v1/leases/nack`: the leases and how their attempts failed.
 ///
 /// # Errors
-/// As [`lease`].
+/// As [`ack`].
 pub fn nack(body: &[u8]) -> Result<(Vec<String>, Nack), Problem> {
     let mut object = JsonObject::parse(body)?;
-    let leases = object.required_texts("leases")?;
+    let leases = leases(&mut object)?;
     let delay = object.number("delay_seconds", 0..=LONGEST_DELAY)?.map(Duration::from_secs);
     let reason = object.text("reason")?;
     let dead = object.flag("dead")?.unwrap_or(false);
@@ -61,13 +62,21 @@ pub fn nack(body: &[u8]) -> Result<(Vec<String>, Nack), Problem> {
 /// Reads the body of `POST /v1/leases/extend`: the leases and how long to keep them from now.
 ///
 /// # Errors
-/// As [`lease`].
+/// As [`ack`].
 pub fn extend(body: &[u8]) -> Result<(Vec<String>, Duration), Problem> {
     let mut object = JsonObject::parse(body)?;
-    let leases = object.required_texts("leases")?;
+    let leases = leases(&mut object)?;
     let period = object.number("lease_seconds", 1..=LONGEST_LEASE)?.unwrap_or(USUAL_LEASE);
     object.close()?;
     Ok((leases, Duration::from_secs(period)))
+}
+
+fn leases(object: &mut JsonObject<'_>) -> Result<Vec<String>, Problem> {
+    let leases = object.required_texts("leases")?;
+    if u64::try_from(leases.len()).is_ok_and(|named| named <= MOST_LEASES) {
+        return Ok(leases);
+    }
+    Err(Problem::too_large(SizeLimit::CallLeases(MOST_LEASES)))
 }
 
 fn tiers(words: Option<Vec<String>>) -> Result<TierSet, Problem> {
@@ -91,6 +100,10 @@ pub(in crate::server) const USUAL_LEASE: u64 = 30;
 
 /// One answer holds all of them in memory.
 pub(in crate::server) const MOST_JOBS: u64 = 1_000;
+
+/// Of ack, nack and extend. A mebibyte has no room for so many real ones, but for eight times as many texts that are none,
+/// and each is answered with its own words and thirty bytes more.
+pub(in crate::server) const MOST_LEASES: u64 = 30_000;
 
 /// In seconds, as those below it.
 pub(in crate::server) const LONGEST_LEASE: u64 = 3_600;

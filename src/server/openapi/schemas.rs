@@ -129,7 +129,7 @@ fn extend() -> Value {
 
 fn of_leases(description: &str, mut properties: Value) -> Value {
     let leases = json!({
-        "description": "As they were lent.",
+        "description": format!("As they were lent, at most {}.", request::MOST_LEASES),
         "type": "array",
         "items": { "type": "string" },
     });

@@ -86,6 +86,7 @@ fn what_is_too_large_says_the_way_round() {
         (SizeLimit::BatchBytes(5), "a batch has at most 5 bytes: send it in smaller batches"),
         (SizeLimit::BatchJobs(5), "a batch has at most 5 jobs: send it in smaller batches"),
         (SizeLimit::CallBytes(5), "the body has at most 5 bytes: ask about fewer"),
+        (SizeLimit::CallLeases(5), "a call names at most 5 leases: ask about fewer"),
     ] {
         let problem = Problem::body(&BodyError::TooLarge(bound));
         assert_eq!((problem.code(), bound.most() % 5), (Code::TooLarge, 0));
