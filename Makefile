@@ -33,6 +33,8 @@ lint: lint-code lint-dependencies ## format, clippy, dependencies (licences, ban
 lint-code: ## format and clippy, warnings denied
 	@scripts/need $(BUILD)
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	scripts/fuzz lock
 	cargo clippy --locked --all-targets -- -D warnings
 
 lint-dependencies: $(TOOLS)/bin/cargo-deny ## licences, bans, sources; advisories where their database can be reached
