@@ -171,7 +171,8 @@ fn tenants_without_end_take_no_memory_without_end_and_idle_ones_are_forgotten() 
         regulator.tick(TierMap::default(), at(603_000 + 100 * step));
     }
     assert_eq!(regulator.tenants(), 0);
-    assert_eq!(admitted(&mut regulator, Tier::P1, "another", 10, at(607_000)), 2, "there is room again");
+    regulator.decide(Tier::P1, Cost::ONE, Some("another"), at(607_000));
+    assert_eq!(regulator.tenants(), 1, "there is room again");
 }
 
 /// A closed loop: workers take `drain` jobs a second, readings come every 100 ms, tenants ask evenly.

@@ -87,6 +87,11 @@ families! {
 }
 
 impl Family {
+    /// How the exposition names a family of counters, where it has no sample yet.
+    pub fn heading(self) -> String {
+        format!("# HELP {0} {1}\n# TYPE {0} counter\n", self.name, self.help)
+    }
+
     /// Registers the family as a plain counter.
     pub fn counter(self, registry: &Registry) -> prometheus::Result<IntCounter> {
         registered(registry, IntCounter::with_opts(self.opts())?)

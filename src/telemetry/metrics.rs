@@ -12,6 +12,7 @@ use crate::telemetry::families as family;
 use crate::telemetry::latency::{Latency, Quantiles};
 use crate::telemetry::scrape::Scraped;
 use crate::telemetry::shadow::ShadowCounts;
+use crate::telemetry::tenants::TenantCounts;
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -30,8 +31,7 @@ pub struct Metrics {
     api_keys: Gauge,
     keys_reloads: IntCounterVec,
     limited_clients: Gauge,
-    tenant_admitted: IntCounterVec,
-    tenant_refused: IntCounterVec,
+    pub(super) tenants: TenantCounts,
     request: HistogramVec,
     decision: Histogram,
     store: TierMap<Histogram>,
@@ -128,8 +128,7 @@ impl Metrics {
             api_keys: family::API_KEYS.gauge(&registry)?,
             keys_reloads: family::KEYS_RELOADS.counters(&registry)?,
             limited_clients: family::LIMITED_CLIENTS.gauge(&registry)?,
-            tenant_admitted: family::TENANT_ADMITTED.counters(&registry)?,
-            tenant_refused: family::TENANT_REFUSED.counters(&registry)?,
+            tenants: TenantCounts::new(&registry)?,
             request: family::REQUEST_DURATION.histograms(&registry, REQUEST_SECONDS)?,
             decision: family::DECISION_DURATION.histogram(&registry, DECISION_SECONDS)?,
             store: TierMap::from_fn(|tier| store.with_label_values(&[tier.as_str()])),
@@ -175,6 +174,11 @@ impl Metrics {
         self.stored_late[tier].inc_by(jobs);
     }
 
+    /// The counts of the tenants that the policy watches.
+    pub const fn tenants(&self) -> &TenantCounts {
+        &self.tenants
+    }
+
     /// Shows how many API keys are in force.
     pub fn api_keys(&self, keys: usize) {
         self.api_keys.set(count(keys));
@@ -188,16 +192,6 @@ impl Metrics {
     /// Shows how many clients the client limit remembers.
     pub fn limited_clients(&self, clients: usize) {
         self.limited_clients.set(count(clients));
-    }
-
-    /// Counts jobs stored of a tenant. Only for tenants that the policy watches: each is a series.
-    pub fn tenant_admitted(&self, tenant: &str, jobs: u64) {
-        self.tenant_admitted.with_label_values(&[tenant]).inc_by(jobs);
-    }
-
-    /// Counts one job of a tenant that the gate refused. Only for tenants that the policy watches.
-    pub fn tenant_refused(&self, tenant: &str, code: Code) {
-        self.tenant_refused.with_label_values(&[tenant, code.as_str()]).inc();
     }
 
     /// Records one answered job request.

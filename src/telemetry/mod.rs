@@ -6,3 +6,4 @@ pub mod log;
 pub mod metrics;
 pub mod scrape;
 pub mod shadow;
+pub mod tenants;

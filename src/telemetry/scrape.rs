@@ -279,7 +279,8 @@ impl Metrics {
                 set_counter(&classic.shed, &scrape.policy.tiers[tier].queue, self.counts(tier).shed);
             }
         }
-        let mut text = Vec::new();
+        self.tenants.show(&scrape.policy.regulator.tenants);
+        let mut text = self.tenants.headings().into_bytes();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }

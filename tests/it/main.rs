@@ -52,5 +52,6 @@ mod simulate;
 mod spool;
 mod standards;
 mod stopping;
+mod tenants;
 mod tls;
 mod webhooks;

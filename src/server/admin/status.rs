@@ -12,6 +12,7 @@ use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::admission::tenants::roll::TenantReport;
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
@@ -64,8 +65,29 @@ pub(in crate::server) struct Status<'a> {
     /// The keys of clients and workers; null where there is no file of them.
     keys: Option<KeysStatus>,
     share: ShareStatus,
+    /// Those who asked for most in the last ten to twenty seconds, the loudest first; ten at most.
+    tenants: Vec<TenantStatus>,
     tls: TlsStatus,
     tiers: Tiers<'a>,
+}
+
+/// A tenant at the gate.
+#[derive(Serialize, JsonSchema)]
+struct TenantStatus {
+    name: String,
+    /// Jobs let in since it began to ask; one that is idle for ten minutes is forgotten.
+    admitted: u64,
+    /// Jobs that the gate refused since.
+    refused: u64,
+    /// Jobs asked for in the last ten to twenty seconds.
+    asked_lately: u64,
+}
+
+impl From<TenantReport> for TenantStatus {
+    fn from(report: TenantReport) -> TenantStatus {
+        let TenantReport { name, admitted, refused, asked_lately } = report;
+        TenantStatus { name: name.to_string(), admitted, refused, asked_lately }
+    }
 }
 
 /// The keys in force, of which only the number is ever shown.
@@ -257,6 +279,7 @@ impl<'a> Status<'a> {
             event_listeners_dropped: admin.events.dropped(),
             keys: admin.keys.as_deref().map(KeysStatus::of),
             share: ShareStatus::of(gateway.share.as_ref(), &reports),
+            tenants: gateway.admission.loudest(TENANTS_SHOWN).into_iter().map(TenantStatus::from).collect(),
             tls: TlsStatus::of(&gateway.certificates),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }
@@ -345,6 +368,9 @@ fn weakest(queue: &dyn JobQueue) -> Durability {
     };
     reached.min_by_key(rank).unwrap_or(Durability::Memory)
 }
+
+/// Tenants that the status tells of: who is loud, not who is there.
+const TENANTS_SHOWN: usize = 10;
 
 const fn phase(phase: Phase) -> &'static str {
     match phase {
