@@ -91,7 +91,8 @@ async fn replicas_that_are_waited_for_make_a_receipt_replicated_and_those_that_l
         (redis.info("connected_slaves").await == "1").then_some(())
     })
     .await;
-    until("it is in step", BOUND, async || (replica.info("master_link_status").await == "up").then_some(()))
+    // The first synchronisation may wait for a few seconds by itself.
+    until("it is in step", 4 * BOUND, async || (replica.info("master_link_status").await == "up").then_some(()))
         .await;
     let policy = Policy::calm().tier("p0", "require", "replicated");
     let gateway = before(&redis, &policy).set("redis.wait_replicas", "1").start().await;
