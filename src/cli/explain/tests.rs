@@ -127,6 +127,7 @@ fn the_checks_stand_in_the_gateways_order_and_those_behind_a_failure_are_marked(
         ("shed", false, true),
         ("retention", true, false),
         ("yields", true, false),
+        ("tenant", true, false),
         ("window", false, false),
         ("rate", true, false),
     ];

@@ -43,7 +43,8 @@ fn write_explanation(text: &mut String, explanation: &Explanation) -> fmt::Resul
     }
     writeln!(text, "\nchecks, in the gateway's order; in brackets those it does not come to:")?;
     for step in &explanation.checks {
-        writeln!(text, "  {:<7}{:<15}{}", verdict(step), step.check, step.says)?;
+        let says = step.says.replace(char::is_control, " ");
+        writeln!(text, "  {:<7}{:<15}{says}", verdict(step), step.check)?;
     }
     writeln!(text)?;
     write_answer(text, &explanation.answer)?;

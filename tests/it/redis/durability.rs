@@ -92,8 +92,10 @@ async fn replicas_that_are_waited_for_make_a_receipt_replicated_and_those_that_l
     })
     .await;
     // The first synchronisation may wait for a few seconds by itself.
-    until("it is in step", 4 * BOUND, async || (replica.info("master_link_status").await == "up").then_some(()))
-        .await;
+    until("it is in step", 4 * BOUND, async || {
+        (replica.info("master_link_status").await == "up").then_some(())
+    })
+    .await;
     let policy = Policy::calm().tier("p0", "require", "replicated");
     let gateway = before(&redis, &policy).set("redis.wait_replicas", "1").start().await;
     assert_eq!(gateway.accept("p0", "critical").await.durability, "replicated");
