@@ -48,7 +48,11 @@ async fn jobs_that_the_candidate_would_refuse_or_move_are_counted_and_taken_all_
     let refused = [("tier", "p2"), ("verdict", "throttled")];
     assert_eq!(scrape.count("tidegate_shadow_decisions_total", &refused), disagrees("throttled"));
     assert_eq!(scrape.count("tidegate_jobs_admitted_total", &[]), 30, "it never acts");
-    let shadow = gateway.status().await["shadow"].take();
+    let shadow = until("its law has stepped", Duration::from_secs(5), async || {
+        let shadow = gateway.status().await["shadow"].take();
+        (!shadow["tiers"].is_null()).then_some(shadow)
+    })
+    .await;
     assert_eq!((&shadow["dropped"], &shadow["tiers"]["p2"]["target"]), (&json!(0), &json!(5.0)), "{shadow}");
     let shown = shadow["moves"].as_array().unwrap();
     assert!(shown.contains(&json!({ "from": "p0", "to": "p1", "count": 8 })), "{shown:?}");

@@ -77,9 +77,7 @@ impl Stand {
     pub(super) fn show(&self, news: &Tally, reports: Option<TierMap<TickReport>>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.tally.add(news);
-        if let Some(reports) = reports {
-            shown.reports = reports;
-        }
+        shown.reports = reports.or(shown.reports);
     }
 
     pub(super) fn shown(&self) -> Shown {

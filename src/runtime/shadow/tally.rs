@@ -28,14 +28,14 @@ pub struct Shown {
     pub since: Timestamp,
     /// The counts.
     pub tally: Tally,
-    /// The last step of the candidate's own law.
-    pub reports: TierMap<TickReport>,
+    /// The last step of the candidate's own law; `None` before its first.
+    pub reports: Option<TierMap<TickReport>>,
 }
 
 impl Shown {
     /// Nothing yet.
     pub fn since(now: Timestamp) -> Shown {
-        Shown { since: now, tally: Tally::default(), reports: TierMap::default() }
+        Shown { since: now, tally: Tally::default(), reports: None }
     }
 }
 

@@ -176,7 +176,7 @@ impl ShadowStatus {
         let tally = &shown.tally;
         self.since = Some(Text(shown.since));
         self.dropped = tally.dropped;
-        self.tiers = Some(Laws::of(&shown.reports));
+        self.tiers = shown.reports.as_ref().map(Laws::of);
         self.decisions.extend(tally.decisions.iter().map(|((tier, verdict), count)| Decisions {
             tier: tier.map(Tier::as_str),
             verdict: verdict.as_str(),
