@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use tidegate::admission::decision::Decision;
 use tidegate::admission::settings::{RetentionSettings, RetryAfterBounds, ShedSettings};
 use tidegate::admission::tenants::terms::{QuotaTerms, TenantTerms, Terms};
@@ -24,6 +24,11 @@ pub fn decide(
     now: Moment,
 ) -> Decision {
     regulator.decide(tier, cost, tenant, now)
+}
+
+/// Deed after deed, until the bytes are used up: a list of `arbitrary` ends at every second element.
+pub fn deeds<'a, D: Arbitrary<'a>>(mut bytes: Unstructured<'a>) -> impl Iterator<Item = D> {
+    std::iter::from_fn(move || if bytes.is_empty() { None } else { D::arbitrary(&mut bytes).ok() })
 }
 
 /// A refusal promises a return within the tier's bounds, and admits nothing.

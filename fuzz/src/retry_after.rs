@@ -9,6 +9,8 @@ use tidegate::admission::settings::RetryAfterBounds;
 use tidegate::domain::time::Moment;
 use tidegate::domain::units::Cost;
 
+use super::law;
+
 #[derive(Arbitrary, Debug)]
 struct Play {
     seed: u64,
@@ -16,7 +18,6 @@ struct Play {
     spare: u16,
     min_seconds: u16,
     more_seconds: u16,
-    deeds: Vec<Deed>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -32,6 +33,7 @@ enum Deed {
     },
     Pass {
         millis: u16,
+        long: u8,
     },
     Leap {
         nanos: u64,
@@ -44,19 +46,20 @@ enum Deed {
 
 /// A ledger with bounds as a policy can have them, and what happens to it.
 pub fn run(data: &[u8]) {
-    let Ok(play) = Play::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    let mut bytes = Unstructured::new(data);
+    let Ok(play) = Play::arbitrary(&mut bytes) else { return };
     // Mostly short promises: a long ledger is seldom filled.
     let min = 1 + u64::from(play.min_seconds) % if play.seed % 4 == 0 { 86_400 } else { 3 };
     let max = (min + u64::from(play.more_seconds)).min(86_400);
     let bounds = RetryAfterBounds { min: Duration::from_secs(min), max: Duration::from_secs(max) };
     let mut now = Moment::from_nanos(play.start / 2);
     let mut ledger = Promises::new(play.seed, now);
-    let spare = f64::from(play.spare % 2_048) / 16.0;
+    let spare = f64::from(play.spare % 1_024) / 16.0;
     ledger.set_spare(spare);
     let plain = play.seed & 2 == 0;
     let mut told = Told { spare, longest: max, plain, back: BTreeMap::new() };
     let counts = |deed: &Deed| !plain || matches!(deed, Deed::Refuse { .. } | Deed::Pass { .. });
-    for deed in play.deeds.into_iter().filter(counts).take(MOST_DEEDS) {
+    for deed in law::deeds(bytes).filter(counts).take(MOST_DEEDS) {
         match deed {
             Deed::Refuse { clients } => {
                 for _ in 0..clients {
@@ -66,7 +69,11 @@ pub fn run(data: &[u8]) {
             Deed::RefuseBatch { cost, not_before } => {
                 promise(&mut ledger, Cost::jobs(cost).unwrap_or(Cost::ONE), not_before, bounds, now);
             }
-            Deed::Pass { millis } => now = now.plus(Duration::from_millis(millis.into())),
+            // Mostly so short that what was promised is still to come.
+            Deed::Pass { millis, long } => {
+                let millis = if long % 8 == 0 { millis } else { millis % 1_500 };
+                now = now.plus(Duration::from_millis(millis.into()));
+            }
             Deed::Leap { nanos } => {
                 now = Moment::from_nanos(nanos);
             }
