@@ -19,11 +19,11 @@ use crate::server::draft;
 use crate::server::ingest;
 use crate::server::ingest_router;
 use crate::server::leases;
-use crate::server::listen::slots::Slot;
+use crate::server::listen::slots::Beyond;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
-/// The ingest listener's routes for connections that are heard only; each request carries its [`Slot`]. What is not
+/// The ingest listener's routes for connections that are heard only; each request carries its [`Beyond`]. What is not
 /// named here is short and answered as usual: acks free the queue, and health is asked by balancers.
 pub fn crowded_router(state: Arc<Ingest>) -> Router {
     let usual = ingest_router(Arc::clone(&state));
@@ -37,11 +37,11 @@ pub fn crowded_router(state: Arc<Ingest>) -> Router {
 
 async fn submit(
     State(ingest): State<Arc<Ingest>>,
-    Extension(slot): Extension<Arc<Slot>>,
+    Extension(beyond): Extension<Beyond>,
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let served = is_critical(&ingest, &mut parts, body.size_hint().exact()) || slot.is_served_soon().await;
+    let served = is_critical(&ingest, &mut parts, body.size_hint().exact()) || beyond.is_served_soon().await;
     let request = Request::from_parts(parts, body);
     if served { ingest::submit(State(ingest), request).await } else { refuse(&ingest, request).await }
 }
@@ -49,10 +49,10 @@ async fn submit(
 /// A batch is work of all tiers: who has a critical job for a gateway in this state posts it alone.
 async fn submit_batch(
     State(ingest): State<Arc<Ingest>>,
-    Extension(slot): Extension<Arc<Slot>>,
+    Extension(beyond): Extension<Beyond>,
     request: Request,
 ) -> Response {
-    if slot.is_served_soon().await {
+    if beyond.is_served_soon().await {
         return batch::submit(State(ingest), request).await;
     }
     refuse(&ingest, request).await
@@ -61,10 +61,10 @@ async fn submit_batch(
 /// A worker gets what is there, but without a slot it cannot wait for more.
 async fn lease(
     State(ingest): State<Arc<Ingest>>,
-    Extension(slot): Extension<Arc<Slot>>,
+    Extension(beyond): Extension<Beyond>,
     request: Request,
 ) -> Response {
-    leases::lend(&ingest, request, Some(&slot)).await
+    leases::lend(&ingest, request, Some(&beyond)).await
 }
 
 /// Whether the head alone shows a job of the most critical tier.

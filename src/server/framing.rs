@@ -15,7 +15,7 @@ use crate::server::problem::{Accepts, Problem};
 /// 400.
 pub fn check(parts: &Parts) -> Result<(), Problem> {
     check_target(&parts.uri)?;
-    check_host(&parts.headers, parts.version)?;
+    check_host(parts)?;
     check_expectation(&parts.headers)?;
     check_coding(&parts.headers)
 }
@@ -45,15 +45,24 @@ fn check_target(target: &Uri) -> Result<(), Problem> {
     Err(Problem::malformed("the request's target is a path, or a whole http or https address without a user"))
 }
 
-fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
-    let mut hosts = headers.get_all(HOST).iter();
+fn check_host(parts: &Parts) -> Result<(), Problem> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version <= Version::HTTP_10 => Ok(()),
+        (None, _) if parts.version <= Version::HTTP_10 => Ok(()),
         (None, _) => Err(Problem::malformed("the header field Host is missing")),
         (Some(_), Some(_)) => Err(Problem::malformed("the header field Host is there more than once")),
-        (Some(host), None) if is_host(host) => Ok(()),
-        (Some(_), None) => Err(Problem::malformed("the header field Host names no host")),
+        (Some(host), None) if !is_host(host) => Err(Problem::malformed("the header field Host names no host")),
+        // RFC 9113 8.3.1.
+        (Some(host), None) if parts.version == Version::HTTP_2 && !is_authority(host, &parts.uri) => {
+            Err(Problem::malformed("the header field Host and the target name two hosts"))
+        }
+        (Some(_), None) => Ok(()),
     }
+}
+
+fn is_authority(host: &HeaderValue, target: &Uri) -> bool {
+    let named = target.authority().map(Authority::as_str).unwrap_or_default();
+    named.is_empty() || named.as_bytes().eq_ignore_ascii_case(host.as_bytes())
 }
 
 /// Empty where the target has no host; never `user@host`, nor a port that is no number.

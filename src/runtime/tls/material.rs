@@ -170,7 +170,7 @@ fn server_config(certified: CertifiedKey, authorities: Option<RootCertStore>) ->
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = vec![HTTP_11.to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_11.to_vec()];
     Ok(config)
 }
 
@@ -207,6 +207,8 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
 }
 
 /// HTTP/1.1's name in the handshake: who only speaks another protocol is told so there.
+/// What is spoken, as clients choose it in the handshake (ALPN).
+pub const HTTP_2: &[u8] = b"h2";
 const HTTP_11: &[u8] = b"http/1.1";
 
 #[cfg(test)]

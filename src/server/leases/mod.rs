@@ -23,7 +23,7 @@ use crate::runtime::lifecycle::{Lifecycle, Phase};
 use crate::server::access::Scope;
 use crate::server::framing;
 use crate::server::limits::SizeLimit;
-use crate::server::listen::slots::Slot;
+use crate::server::listen::slots::Beyond;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 
@@ -32,8 +32,8 @@ pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Respo
     lend(&ingest, request, None).await
 }
 
-/// Lends jobs to a worker whose connection, if it is given, must get a slot before the worker may wait.
-pub(super) async fn lend(ingest: &Ingest, request: Request, slot: Option<&Slot>) -> Response {
+/// Lends jobs to a worker who, beyond the served connections, must get a slot before it may wait.
+pub(super) async fn lend(ingest: &Ingest, request: Request, beyond: Option<&Beyond>) -> Response {
     let leased = async {
         let (queue, body) = open(ingest, request).await?;
         let asked = request::lease(&body)?;
@@ -41,7 +41,7 @@ pub(super) async fn lend(ingest: &Ingest, request: Request, slot: Option<&Slot>)
         ingest.check_taking_jobs()?;
         let lifecycle = &ingest.gateway.lifecycle;
         let at_once = LeaseRequest { wait: Duration::ZERO, ..asked };
-        let leases = match place(ingest, &asked, slot).await {
+        let leases = match place(ingest, &asked, beyond).await {
             Ok(_place) => poll(queue, asked, lifecycle).await.map_err(|error| Problem::queue(&error))?,
             Err(problem) => {
                 let leases = poll(queue, at_once, lifecycle).await.map_err(|error| Problem::queue(&error))?;
@@ -90,12 +90,16 @@ pub async fn extend(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
 }
 
 /// A place among the polls that wait, for one that wants to.
-async fn place(ingest: &Ingest, asked: &LeaseRequest, slot: Option<&Slot>) -> Result<Option<Place>, Problem> {
+async fn place(
+    ingest: &Ingest,
+    asked: &LeaseRequest,
+    beyond: Option<&Beyond>,
+) -> Result<Option<Place>, Problem> {
     if asked.wait.is_zero() {
         return Ok(None);
     }
-    if let Some(slot) = slot
-        && !slot.is_served_soon().await
+    if let Some(beyond) = beyond
+        && !beyond.is_served_soon().await
     {
         return Err(Problem::beyond(Bound::Connections));
     }

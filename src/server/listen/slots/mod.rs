@@ -49,7 +49,7 @@ pub enum Permit {
     Heard(OwnedSemaphorePermit),
 }
 
-/// One connection's slot; free again when the last who holds it lets go.
+/// The slot of a connection, or of a request beside others on one; free again when the last who holds it lets go.
 #[derive(Debug)]
 pub struct Slot {
     slots: Arc<Slots>,
@@ -63,6 +63,20 @@ pub struct Slot {
     at_once: AtomicBool,
     leave: Notify,
     stage: Stage,
+}
+
+/// What a request beyond the served ones has, as an extension: a slot among those heard, or none at all.
+#[derive(Clone, Debug)]
+pub struct Beyond(pub Option<Arc<Slot>>);
+
+impl Beyond {
+    /// As [`Slot::is_served_soon`]; never without a slot.
+    pub async fn is_served_soon(&self) -> bool {
+        match &self.0 {
+            Some(slot) => slot.is_served_soon().await,
+            None => false,
+        }
+    }
 }
 
 /// How a connection is to leave.
@@ -102,11 +116,8 @@ impl Slots {
 
     /// The right to one more connection, as soon as there is one; `None` never, as the semaphores stay open.
     pub async fn permit(&self) -> Option<Permit> {
-        if let Ok(permit) = Arc::clone(&self.served).try_acquire_owned() {
-            return Some(Permit::Served(permit));
-        }
-        if let Ok(permit) = Arc::clone(&self.heard).try_acquire_owned() {
-            return Some(Permit::Heard(permit));
+        if let Some(permit) = self.permit_now() {
+            return Some(permit);
         }
         let _blocked = self.block();
         select! {
@@ -114,6 +125,11 @@ impl Slots {
             permit = Arc::clone(&self.served).acquire_owned() => permit.ok().map(Permit::Served),
             permit = Arc::clone(&self.heard).acquire_owned() => permit.ok().map(Permit::Heard),
         }
+    }
+
+    fn permit_now(&self) -> Option<Permit> {
+        let served = Arc::clone(&self.served).try_acquire_owned().map(Permit::Served);
+        served.or_else(|_| Arc::clone(&self.heard).try_acquire_owned().map(Permit::Heard)).ok()
     }
 
     /// Says, until it is dropped, that no further connection can be accepted.
@@ -217,6 +233,12 @@ impl Slot {
     /// Where the connection stands.
     pub const fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// The slot of a request beside this one's on the same connection, if one is free.
+    pub fn one_beside(&self) -> Option<Arc<Slot>> {
+        let permit = self.slots.permit_now()?;
+        Some(self.slots.take(permit, Stage::of_request()))
     }
 
     /// Whether the connection is among those served; one that was heard is from now on, if there is a free slot.

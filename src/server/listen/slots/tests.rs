@@ -6,7 +6,7 @@ use tokio::io::duplex;
 use tokio::time::timeout;
 
 use super::*;
-use crate::server::listen::patience::Patience;
+use crate::server::listen::patience::{Answering, Patience};
 
 /// A new connection in the stage of one whose head is due.
 fn stage() -> Stage {
@@ -17,14 +17,38 @@ async fn connect(slots: &Arc<Slots>) -> Arc<Slot> {
     slots.take(slots.permit().await.unwrap(), stage())
 }
 
-/// Slots for two, both taken, and their usher at work.
-async fn full() -> (Arc<Slots>, [Arc<Slot>; 2]) {
-    let slots = Slots::new(2, Duration::from_secs(5), Arc::default());
-    let taken = [connect(&slots).await, connect(&slots).await];
-    for slot in &taken {
+/// A connection with a request that is being answered.
+struct Busy {
+    slot: Arc<Slot>,
+    answering: Option<Answering>,
+}
+
+impl Busy {
+    async fn connect(slots: &Arc<Slots>) -> Busy {
+        let slot = connect(slots).await;
         assert!(slot.is_served_now());
-        slot.stage().answering();
+        let answering = Some(slot.stage().answering());
+        Busy { slot, answering }
     }
+
+    /// Its answer is made: it is idle.
+    fn answered(&mut self) {
+        self.answering = None;
+    }
+}
+
+impl std::ops::Deref for Busy {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        &self.slot
+    }
+}
+
+/// Slots for two, both taken, and their usher at work.
+async fn full() -> (Arc<Slots>, [Busy; 2]) {
+    let slots = Slots::new(2, Duration::from_secs(5), Arc::default());
+    let taken = [Busy::connect(&slots).await, Busy::connect(&slots).await];
     let ushered = Arc::clone(&slots);
     tokio::spawn(async move { ushered.usher().await });
     (slots, taken)
@@ -36,8 +60,8 @@ async fn is_told_to_leave(slot: &Slot) -> Option<Leave> {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_heard_gets_the_slot_of_an_idle_connection() {
-    let (slots, [idle, busy]) = full().await;
-    idle.stage().answered();
+    let (slots, [mut idle, busy]) = full().await;
+    idle.answered();
     let heard = connect(&slots).await;
     assert!(!heard.is_served_now() && heard.ends_with_answer());
     let leaves = tokio::spawn(async move {
@@ -72,14 +96,35 @@ async fn where_nobody_gives_way_the_wait_is_short() {
 
 #[tokio::test(start_paused = true)]
 async fn where_waiting_is_vain_nobody_waits_until_somebody_is_answered() {
-    let (slots, [busy, _other]) = full().await;
+    let (slots, [mut busy, _other]) = full().await;
     let heard = connect(&slots).await;
     assert!(!heard.is_served_soon().await);
     sleep(ROUND).await;
     assert!(timeout(Duration::from_millis(1), heard.is_served_soon()).await.is_ok_and(|served| !served));
     assert!(!busy.ends_with_answer(), "nobody waits now");
-    busy.stage().answered();
+    busy.answered();
     assert!(heard.is_served_soon().await || timeout(SLOT_TIME, busy.told_to_leave()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_beside_another_has_a_slot_of_its_own_and_is_never_told_to_leave() {
+    let slots = Slots::new(2, Duration::from_secs(5), Arc::default());
+    let busy = Busy::connect(&slots).await;
+    let beside = busy.one_beside().expect("a slot");
+    assert!(beside.is_served_now());
+    let heard: Vec<_> = std::iter::from_fn(|| busy.one_beside()).collect();
+    assert_eq!(heard.len(), most_heard(2));
+    assert!(heard.iter().all(|slot| !slot.is_served_now() && slot.ends_with_answer()));
+    assert_eq!(slots.count.used(), 2 + u64::try_from(most_heard(2)).unwrap());
+
+    let _blocked = slots.block();
+    let ushered = Arc::clone(&slots);
+    tokio::spawn(async move { ushered.usher().await });
+    for slot in [&beside, &heard[0]] {
+        assert_eq!(is_told_to_leave(slot).await, None);
+    }
+    drop((beside, heard));
+    assert_eq!(slots.count.used(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,12 +150,12 @@ async fn a_slow_head_gives_way_only_where_nobody_can_be_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn who_should_have_left_long_ago_is_not_counted_on() {
-    let (slots, [stuck, other]) = full().await;
-    stuck.stage().answered();
+    let (slots, [mut stuck, mut other]) = full().await;
+    stuck.answered();
     let heard = connect(&slots).await;
     assert!(!heard.is_served_soon().await);
     assert!(!slots.round_finds(&stuck), "it was told once");
-    other.stage().answered();
+    other.answered();
     let mut told = Box::pin(other.told_to_leave());
     for _ in 0..OVERDUE_ROUNDS {
         select! {
