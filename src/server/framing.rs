@@ -51,7 +51,9 @@ fn check_host(parts: &Parts) -> Result<(), Problem> {
         (None, _) if parts.version <= Version::HTTP_10 => Ok(()),
         (None, _) => Err(Problem::malformed("the header field Host is missing")),
         (Some(_), Some(_)) => Err(Problem::malformed("the header field Host is there more than once")),
-        (Some(host), None) if !is_host(host) => Err(Problem::malformed("the header field Host names no host")),
+        (Some(host), None) if !is_host(host) => {
+            Err(Problem::malformed("the header field Host names no host"))
+        }
         // RFC 9113 8.3.1.
         (Some(host), None) if parts.version == Version::HTTP_2 && !is_authority(host, &parts.uri) => {
             Err(Problem::malformed("the header field Host and the target name two hosts"))

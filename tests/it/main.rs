@@ -26,6 +26,7 @@ mod events;
 mod explain;
 mod first_light;
 mod fuzz_corpora;
+mod http2;
 mod idempotency;
 mod injection;
 mod kafka;

@@ -56,7 +56,8 @@ impl Requests {
             let mut answer = router.call(request).await?;
             // What it says of a connection that ends is of HTTP/1.1: here nothing but the stream ends.
             answer.headers_mut().remove(CONNECTION);
-            let leaves = place.as_ref().is_none_or(|place| place.slot.ends_with_answer());
+            let leaves =
+                place.as_ref().is_some_and(|place| place.slot.ends_with_answer() && place.is_first());
             if leaves || lifecycle.phase() >= Phase::Draining {
                 streams.go_away.notify_one();
             }
@@ -146,10 +147,17 @@ impl Streams {
     }
 }
 
+impl Place {
+    /// Whether it is the connection's own.
+    fn is_first(&self) -> bool {
+        Arc::ptr_eq(&self.slot, &self.streams.slot)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.streams.open.fetch_sub(1, Ordering::Relaxed);
-        if Arc::ptr_eq(&self.slot, &self.streams.slot) {
+        if self.is_first() {
             self.streams.slot_in_use.store(false, Ordering::Relaxed);
         }
     }

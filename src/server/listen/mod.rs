@@ -69,10 +69,10 @@ pub async fn serve(
     let mut stopped = std::pin::pin!(lifecycle.reached(Phase::Stopped));
     let mut failing = false;
     loop {
-        // The slot comes first: without one, further connections wait in the kernel's queue.
+        // Until this one has a slot, further connections wait in the kernel's queue.
         let next = async {
-            let permit = slots.permit().await;
-            (permit, listener.accept().await)
+            let accepted = listener.accept().await;
+            (slots.permit().await, accepted)
         };
         let (permit, accepted) = select! {
             biased;

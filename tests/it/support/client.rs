@@ -52,6 +52,14 @@ impl Client {
         Client::by(connector.wrap_connector(tcp()), "https", address)
     }
 
+    /// A client over TLS, HTTP/2.
+    pub fn over_http2(address: SocketAddr, tls: ClientConfig) -> Client {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http2();
+        let pool =
+            Pool::builder(TokioExecutor::new()).http2_only(true).build(connector.wrap_connector(tcp()));
+        Client { pool, scheme: "https", address, bearer: None }
+    }
+
     fn by(connector: HttpsConnector<HttpConnector>, scheme: &'static str, address: SocketAddr) -> Client {
         Client { pool: Pool::builder(TokioExecutor::new()).build(connector), scheme, address, bearer: None }
     }

@@ -8,6 +8,7 @@ pub mod coded;
 pub mod command;
 pub mod flood;
 pub mod foreign;
+pub mod frames;
 pub mod gateway;
 pub mod identities;
 pub mod jobs;
