@@ -25,7 +25,8 @@ async fn far_more_jobs_than_fit_pass_through_a_small_redis() {
     let jobs: u64 = std::env::var("TIDEGATE_JOBS").map_or(JOBS, |jobs| jobs.parse().expect("a number"));
     let redis = Redis::start(&[("maxmemory", &MEMORY.to_string()), ("maxmemory-policy", "noeviction")]).await;
     let policy = Policy::calm().tier("p2", "target", "{ depth: 12000 }").tier("p2", "max_depth", "16000");
-    let gateway = Arc::new(before(&redis, &policy).start().await);
+    // On a busy machine a batch of a megabyte may take its time; how long is not what is asked here.
+    let gateway = Arc::new(before(&redis, &policy).set("limits.request_timeout", "120s").start().await);
     let worker = Worker::stream(&redis, "jobs:bulk").start();
     let left = Arc::new(AtomicU64::new(jobs));
     let started = Instant::now();
@@ -66,7 +67,7 @@ async fn send(gateway: Arc<Gateway>, left: Arc<AtomicU64>) {
         while rest > 0 {
             let lines = payload.repeat(rest as usize);
             let answer = gateway.batch(NDJSON, lines, &[("tidegate-type", type_of("p2"))]).await;
-            assert!(matches!(answer.status, 202 | 207 | 429), "{answer:?}");
+            assert!(matches!(answer.status, 202 | 207 | 429 | 503), "{answer:?}");
             let accepted = answer.json()["accepted"].as_u64().unwrap_or(0);
             rest -= accepted;
             if accepted == 0 {

@@ -157,7 +157,9 @@ pub async fn committed(kafka: &Kafka, group: &str, topic: &str) -> Vec<Option<i6
         let partitions = watermarks(&consumer, &topic).len();
         let mut places = TopicPartitionList::new();
         places.add_partition_range(&topic, 0, i32::try_from(partitions).unwrap() - 1);
-        let places = consumer.committed_offsets(places, PATIENCE).expect("commits");
+        // A cluster whose leader has just changed may leave the first question without an answer.
+        let ask = || consumer.committed_offsets(places.clone(), PATIENCE);
+        let places = ask().or_else(|_| ask()).expect("commits");
         places.elements().iter().map(|place| place.offset().to_raw().filter(|at| *at >= 0)).collect()
     })
     .await
