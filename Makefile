@@ -63,10 +63,11 @@ schema: ## write policies/schema.json anew from the code; otherwise a test compa
 	TIDEGATE_WRITE_SCHEMA=1 cargo test --locked --lib -- schema::tests::the_schema_that_is_kept
 	@git diff --stat -- policies/schema.json
 
-bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
-	@scripts/need $(BUILD) wrk curl redis-server redis-cli redis-benchmark java
+bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, over TLS and HTTP/2, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
+	@scripts/need $(BUILD) wrk h2load curl openssl redis-server redis-cli redis-benchmark java
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
+	load-tests/bench/tls.sh
 	load-tests/bench/redis.sh
 	load-tests/bench/kafka.sh
 	load-tests/bench/cost.sh

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark may fail loudly")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, black_box};
 use http::request::Parts;
 use tidegate::admission::settings::{RetryAfterBounds, ShedSettings};
+use tidegate::admission::tenants::terms::{QuotaTerms, TenantTerms, Terms};
 use tidegate::clock::Clock;
 use tidegate::control::settings::{ControllerSettings, RateBounds, Target};
 use tidegate::domain::backlog::{Backlog, Flows, Reading};
@@ -54,6 +56,23 @@ fn decide_with_room(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         nanos += 1_000;
         regulator.decide(black_box(Tier::P1), Cost::ONE, TENANT, Moment::from_nanos(nanos))
+    });
+}
+
+/// An overloaded tier that so many tenants ask, each with a rate of its own, one after the other.
+#[divan::bench(args = [1, 100, 10_000])]
+fn decide_among_tenants(bencher: Bencher<'_, '_>, tenants: usize) {
+    let (mut regulator, mut nanos) = overloaded();
+    let quota = QuotaTerms { rate: Rate::saturating(1e6), burst: 1e6 };
+    let default = TenantTerms { quota: Some(quota), ..TenantTerms::UNLIMITED };
+    let terms = Terms { default, named: BTreeMap::new() };
+    regulator.apply(&RegulatorSettings { tenants: Arc::new(terms), ..settings() }, Moment::from_nanos(nanos));
+    let names: Vec<String> = (0..tenants).map(|tenant| format!("tenant-{tenant}")).collect();
+    let mut asking = names.iter().cycle();
+    bencher.bench_local(|| {
+        nanos += 1_000;
+        let tenant = asking.next().map(String::as_str);
+        regulator.decide(black_box(Tier::P2), Cost::ONE, tenant, Moment::from_nanos(nanos))
     });
 }
 
