@@ -41,7 +41,8 @@ async fn submit(
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let served = is_critical(&ingest, &mut parts, body.size_hint().exact()) || beyond.is_served_soon().await;
+    let critical = beyond.is_heard() && is_critical(&ingest, &mut parts, body.size_hint().exact());
+    let served = critical || beyond.is_served_soon().await;
     let request = Request::from_parts(parts, body);
     if served { ingest::submit(State(ingest), request).await } else { refuse(&ingest, request).await }
 }
@@ -86,6 +87,6 @@ async fn refuse(ingest: &Ingest, request: Request) -> Response {
         ingest.check_taking_jobs().and_then(|()| ingest.access.enter(&parts, Scope::Submit).map(|_| ()));
     let problem = checked.err().unwrap_or_else(|| Problem::beyond(Bound::Connections));
     let answer = ingest.refused(problem, arrived);
-    ingest.intake(&parts.headers, body, arrived).discard_rest().await;
+    ingest.intake(&parts, body, arrived).discard_rest().await;
     answer
 }

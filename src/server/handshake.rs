@@ -19,7 +19,7 @@ use crate::server::state::Ingest;
 pub async fn answer(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
-    let intake = ingest.intake(&parts.headers, body, arrived);
+    let intake = ingest.intake(&parts, body, arrived);
     let answer = match check(&ingest, &parts).and_then(|()| grant(&ingest, &parts)) {
         Ok(granted) => granted,
         Err(problem) => ingest.refused(problem, arrived),

@@ -42,7 +42,7 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let arrived = ingest.gateway.clock.now();
     let (mut parts, body) = request.into_parts();
     let bound = SizeLimit::JobBytes(ingest.limits.max_job_bytes);
-    let mut intake = ingest.coded_intake(&parts.headers, body, arrived, bound);
+    let mut intake = ingest.coded_intake(&parts, body, arrived, bound);
     let mut witness = Witness::new(&ingest.gateway);
     let answer = match accept(&ingest, &mut parts, &mut intake, &mut witness, arrived).await {
         Ok(receipt) => {

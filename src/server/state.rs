@@ -1,11 +1,12 @@
 //! What every request on the ingest listener shares: the gateway, the bounds, and the counting at the answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{Extensions, HeaderMap};
+use http::request::Parts;
+use http::Extensions;
 
 use crate::domain::bound::Bound;
 use crate::domain::job::Job;
@@ -25,6 +26,7 @@ use crate::server::body::Intake;
 use crate::server::budget::ByteBudget;
 use crate::server::keyed;
 use crate::server::limits::{Limits, SizeLimit};
+use crate::server::listen::slots::Beyond;
 use crate::server::pause;
 use crate::server::problem::Problem;
 
@@ -53,17 +55,21 @@ impl Ingest {
     /// The body of a request with jobs, to be decoded as its head says; otherwise as [`Ingest::intake`].
     pub(super) fn coded_intake(
         &self,
-        headers: &HeaderMap,
+        parts: &Parts,
         body: Body,
         arrived: Moment,
         bound: SizeLimit,
     ) -> Intake {
-        self.intake(headers, body, arrived).decoding(headers, bound)
+        self.intake(parts, body, arrived).decoding(&parts.headers, bound)
     }
 
-    /// The body of a request that arrived then, to be read within the request's time.
-    pub(super) fn intake(&self, headers: &HeaderMap, body: Body, arrived: Moment) -> Intake {
-        Intake::new(headers, body, self.deadline(arrived))
+    /// The body of a request that arrived then, to be read within the request's time; a shorter one beyond the served
+    /// connections, where others wait to be heard.
+    pub(super) fn intake(&self, parts: &Parts, body: Body, arrived: Moment) -> Intake {
+        let served = parts.extensions.get::<Beyond>().is_none_or(Beyond::is_served);
+        let most = if served { Duration::MAX } else { HEARD_TIME };
+        let time = self.limits.request_timeout.min(most);
+        Intake::new(&parts.headers, body, self.gateway.clock.instant(arrived.plus(time)))
     }
 
     /// The time left to answer a request that arrived then.
@@ -158,9 +164,8 @@ impl Ingest {
     /// Records how long a job request took.
     pub(super) fn record(&self, tier: Option<Tier>, status: u16, arrived: Moment) {
         self.gateway.metrics.request(tier, status, self.gateway.clock.now().since(arrived));
-    }
+    }}
 
-    fn deadline(&self, arrived: Moment) -> Instant {
-        self.gateway.clock.instant(arrived.plus(self.limits.request_timeout))
-    }
-}
+/// How long a body may take beyond the served connections: time for a job to come, and none for a client that holds the
+/// place of those who wait to be heard.
+const HEARD_TIME: Duration = Duration::from_secs(2);

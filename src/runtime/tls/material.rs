@@ -206,9 +206,10 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)))
 }
 
-/// HTTP/1.1's name in the handshake: who only speaks another protocol is told so there.
-/// What is spoken, as clients choose it in the handshake (ALPN).
+/// HTTP/2, as clients choose it in the handshake (ALPN).
 pub const HTTP_2: &[u8] = b"h2";
+
+/// HTTP/1.1's name there: who only speaks another protocol is told so.
 const HTTP_11: &[u8] = b"http/1.1";
 
 #[cfg(test)]

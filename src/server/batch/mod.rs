@@ -40,7 +40,7 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
     let bound = SizeLimit::BatchBytes(ingest.limits.max_batch_bytes);
-    let mut intake = ingest.coded_intake(&parts.headers, body, arrived, bound);
+    let mut intake = ingest.coded_intake(&parts, body, arrived, bound);
     let answer = match accept(&ingest, parts, &mut intake, arrived).await {
         Ok(answer) => answer,
         Err(problem) => ingest.refused(problem, arrived),

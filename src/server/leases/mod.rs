@@ -115,7 +115,7 @@ fn refused(ingest: &Ingest, problem: Problem) -> Response {
 async fn open(ingest: &Ingest, request: Request) -> Result<(&EmbeddedQueue, bytes::Bytes), Problem> {
     let arrived = ingest.gateway.clock.now();
     let (parts, body) = request.into_parts();
-    let mut intake = ingest.intake(&parts.headers, body, arrived);
+    let mut intake = ingest.intake(&parts, body, arrived);
     let read = async {
         ingest.access.enter(&parts, Scope::Lease)?;
         framing::check_plain(&parts)?;

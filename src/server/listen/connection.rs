@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::tls::material::HTTP_2;
-use crate::server::listen::http2::Streams;
+use crate::server::listen::http2::streams::Streams;
 use crate::server::listen::patience::{FirstHead, Patience};
 use crate::server::listen::peer::Peer;
 use crate::server::listen::slots::{Beyond, Leave, Slot};
@@ -114,6 +114,7 @@ impl Connection {
             _ = connection.as_mut() => return,
             () = self.cut_off.notified() => return,
             leave = self.slot.told_to_leave() => if leave == Leave::AtOnce { return },
+            () = wait(streams.map(Streams::one_stuck)) => return,
             () = wait(streams.map(Streams::to_go_away)) => {}
             _ = self.closing.wait_for(|closing| *closing >= Closing::WhenAnswered) => {}
         }
@@ -122,6 +123,7 @@ impl Connection {
             biased;
             _ = connection.as_mut() => {}
             () = self.cut_off.notified() => {}
+            () = wait(streams.map(Streams::one_stuck)) => {}
             () = wait(streams.map(Streams::all_ended)) => {}
             _ = self.closing.wait_for(|closing| *closing >= Closing::AtOnce) => {}
         }

@@ -70,6 +70,16 @@ pub struct Slot {
 pub struct Beyond(pub Option<Arc<Slot>>);
 
 impl Beyond {
+    /// Whether it has a slot, in which it may take its time.
+    pub const fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether it has got a served slot meanwhile.
+    pub fn is_served(&self) -> bool {
+        self.0.as_ref().is_some_and(|slot| slot.is_served())
+    }
+
     /// As [`Slot::is_served_soon`]; never without a slot.
     pub async fn is_served_soon(&self) -> bool {
         match &self.0 {
@@ -239,6 +249,11 @@ impl Slot {
     pub fn one_beside(&self) -> Option<Arc<Slot>> {
         let permit = self.slots.permit_now()?;
         Some(self.slots.take(permit, Stage::of_request()))
+    }
+
+    /// Whether somebody cannot even be accepted.
+    pub fn is_pressed(&self) -> bool {
+        self.slots.blocked.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is among those served; one that was heard is from now on, if there is a free slot.
