@@ -3,13 +3,17 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     /// The form of a line.
     pub format: LogFormat,
     /// The least important level that is written.
-    pub level: tracing::Level,
+    pub level: Level,
 }
 
 /// The form of a log line.
@@ -27,11 +31,26 @@ pub fn init(settings: LogSettings) {
         .with_max_level(settings.level)
         .with_writer(|| OneLine(io::stderr()))
         .with_target(false);
+    let heard = heard(settings.level);
     // An error means that logging is set up already, which only happens in tests.
     let _ = match settings.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(lines.with_ansi(false).finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
+        LogFormat::Text => {
+            tracing::subscriber::set_global_default(lines.with_ansi(false).finish().with(heard))
+        }
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish().with(heard))
+        }
     };
+}
+
+/// Whose events are written, and from which level on. What libraries say of connections is in their clients' hands: at
+/// `warn` a client can fill the log, at `debug` every frame of HTTP/2 is a line. So of them only errors are heard, unless
+/// everything is asked for.
+fn heard(level: Level) -> Targets {
+    if level == Level::TRACE {
+        return Targets::new().with_default(Level::TRACE);
+    }
+    Targets::new().with_default(LevelFilter::ERROR).with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
 /// Writes each event, which comes as a whole, as one line of visible characters: what a server or a client said can
@@ -79,7 +98,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use serde_json::Value;
-    use tracing::{info, warn};
+    use tracing::{debug, error, info, trace, warn};
 
     use super::*;
 
@@ -133,5 +152,34 @@ mod tests {
         let log = logged(LogFormat::Json);
         let event: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
         assert_eq!((&event["name"], &event["shown"]), (&HOSTILE.into(), &HOSTILE.into()));
+    }
+
+    /// The letters of the events that are written at this level: ours in capitals, those of others in small ones.
+    fn written(level: Level) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(move || writer.clone());
+        let lines = lines.without_time().with_level(false).with_target(false).with_ansi(false).finish();
+        tracing::subscriber::with_default(lines.with(heard(level)), || {
+            error!("E");
+            warn!("W");
+            debug!("D");
+            trace!("T");
+            error!(target: "rustls::conn", "e");
+            warn!(target: "h2::proto::streams::streams", "w");
+            info!(target: "hyper_util", "i");
+            debug!(target: "h2::codec::framed_read", "d");
+            trace!(target: "redis", "t");
+        });
+        let text = kept.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap().split_whitespace().collect()
+    }
+
+    #[test]
+    fn what_clients_make_libraries_say_is_written_only_where_everything_is() {
+        assert_eq!(written(Level::ERROR), "Ee");
+        assert_eq!(written(Level::INFO), "EWe");
+        assert_eq!(written(Level::DEBUG), "EWDe");
+        assert_eq!(written(Level::TRACE), "EWDTewidt");
     }
 }
