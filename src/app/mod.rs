@@ -304,7 +304,7 @@ fn access(settings: &Settings, gateway: &Gateway, tasks: &mut JoinSet<()>) -> Re
     if let Some(rate) = settings.client_rate {
         let proxies = settings.ingest.trusted_proxies.clone();
         let clients = Arc::new(ClientLimit::new(rate, proxies, gateway.clock));
-        tasks.spawn(Arc::clone(&clients).keep_swept(Arc::clone(metrics)));
+        tasks.spawn(Arc::clone(&clients).keep_swept());
         access.clients = Some(clients);
     }
     Ok(access)
@@ -320,14 +320,14 @@ fn serve(
 ) -> Result<JoinSet<()>, StartError> {
     let mut tasks = JoinSet::new();
     let access = access(settings, gateway, &mut tasks)?;
-    let keys = access.keys.clone();
+    let (keys, clients) = (access.keys.clone(), access.clients.clone());
     let ingest_state = Ingest::new(gateway.clone(), settings.limits, access);
     let ingest_routes = [ingest_router(Arc::clone(&ingest_state)), crowded_router(ingest_state)];
     let [usual, crowded] = ingest_routes.map(|routes| cors::around(routes, &settings.ingest.cors));
     let ingest_routes = Routes { usual, crowded };
     let AdminSettings { listen, token, hosts, tls: _ } = settings.admin.clone();
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
-    let admin_state = Admin::new(gateway.clone(), policy, settings.limits, guard, keys);
+    let admin_state = Admin::new(gateway.clone(), policy, settings.limits, guard, keys, clients);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
     let admin_routes = admin_router(admin_state);
     // Operators are answered beyond the bound too: each then gets one answer.

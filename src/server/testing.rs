@@ -159,7 +159,7 @@ impl Desk {
         let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new());
         Desk {
             ingest: ingest_router(Ingest::new(gateway.clone(), LIMITS, access)),
-            admin: admin_router(Admin::new(gateway.clone(), policy_desk.clone(), LIMITS, guard, None)),
+            admin: admin_router(Admin::new(gateway.clone(), policy_desk.clone(), LIMITS, guard, None, None)),
             gateway,
             policy: policy_desk,
             _folder: folder,

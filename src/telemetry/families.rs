@@ -69,7 +69,7 @@ families! {
     OVERLOADED = "tidegate_overloaded_total" ["bound"] "Jobs and requests answered overloaded, by the bound that was reached.";
     API_KEYS = "tidegate_api_keys" [] "API keys in force.";
     KEYS_RELOADS = "tidegate_keys_reloads_total" ["result"] "Readings of the keys file by result.";
-    LIMITED_CLIENTS = "tidegate_limited_clients" [] "Clients that the client limit remembers, at the last sweep.";
+    LIMITED_CLIENTS = "tidegate_limited_clients" [] "Clients that the client limit remembers.";
     TLS_EXPIRY = "tidegate_tls_certificate_expiry_seconds" ["listener"] "Seconds until the certificate in force, or one of its chain, expires; below zero once it has.";
     TENANT_ADMITTED = "tidegate_tenant_jobs_admitted_total" ["tenant"] "Jobs stored of the tenants that the policy watches.";
     TENANT_REFUSED = "tidegate_tenant_jobs_refused_total" ["tenant", "code"] "Jobs that the gate refused of the tenants that the policy watches.";

@@ -94,6 +94,8 @@ async fn behind_a_trusted_proxy_clients_are_told_apart_and_ipv6_by_64_bits() {
     // What cannot be read is the proxy's own.
     assert_eq!((sent(listed, "unknown").await, sent(listed, "").await), (202, 202));
     assert_eq!((sent(listed, "nonsense").await, sent(standard, "for=_x").await), (429, 429));
+    let remembered = gateway.metrics().await.count("tidegate_limited_clients", &[]);
+    assert_eq!(remembered, 7, "at once, not only after a sweep");
     gateway.finish().await;
 }
 

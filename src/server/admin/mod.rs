@@ -27,6 +27,7 @@ use crate::runtime::reload::PolicyDesk;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
+use crate::server::client_limit::ClientLimit;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
 use crate::server::{health, only_get, only_post, openapi, refuse_method, unread};
@@ -38,19 +39,22 @@ pub struct Admin {
     limits: Limits,
     guard: Guard,
     keys: Option<Arc<KeyRing>>,
+    clients: Option<Arc<ClientLimit>>,
     events: Events,
 }
 
 impl Admin {
-    /// The state of a listener behind this guard, which shows what becomes of the ingest listener's keys.
+    /// The state of a listener behind this guard, which shows what becomes of the ingest listener's keys and how many
+    /// clients its limit remembers.
     pub fn new(
         gateway: Gateway,
         policy: PolicyDesk,
         limits: Limits,
         guard: Guard,
         keys: Option<Arc<KeyRing>>,
+        clients: Option<Arc<ClientLimit>>,
     ) -> Arc<Admin> {
-        Arc::new(Admin { gateway, policy, limits, guard, keys, events: Events::new() })
+        Arc::new(Admin { gateway, policy, limits, guard, keys, clients, events: Events::new() })
     }
 }
 
@@ -95,6 +99,9 @@ async fn no_such_method_of_the_policy(request: Request) -> Response {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    if let Some(clients) = &admin.clients {
+        admin.gateway.metrics.limited_clients(clients.remembered());
+    }
     match admin.gateway.scrape() {
         Ok(text) => {
             let mut response = Response::new(Body::from(text));

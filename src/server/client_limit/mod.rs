@@ -17,7 +17,6 @@ use crate::clock::Clock;
 use crate::server::client_limit::client::{Client, Network};
 use crate::server::client_limit::forwarded::TrustedProxies;
 use crate::server::client_limit::limiter::Limiter;
-use crate::telemetry::metrics::Metrics;
 
 /// What one client may send: `limits.client_rate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +93,12 @@ impl ClientLimit {
     }
 
     /// Sweeps once a minute, for as long as this is awaited.
-    pub async fn keep_swept(self: Arc<Self>, metrics: Arc<Metrics>) {
+    pub async fn keep_swept(self: Arc<Self>) {
         let mut minutes = interval(SWEEP_EVERY);
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             minutes.tick().await;
             self.sweep();
-            metrics.limited_clients(self.remembered());
         }
     }
 }
