@@ -325,8 +325,8 @@ fn serve(
     let ingest_routes = [ingest_router(Arc::clone(&ingest_state)), crowded_router(ingest_state)];
     let [usual, crowded] = ingest_routes.map(|routes| cors::around(routes, &settings.ingest.cors));
     let ingest_routes = Routes { usual, crowded };
-    let AdminSettings { listen, token, hosts, tls: _ } = settings.admin.clone();
-    let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts);
+    let AdminSettings { listen, token, hosts, tls } = settings.admin.clone();
+    let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts, tls.is_some());
     let admin_state = Admin::new(gateway.clone(), policy, settings.limits, guard, keys, clients);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
     let admin_routes = admin_router(admin_state);

@@ -156,7 +156,7 @@ impl Desk {
         };
         gateway.lifecycle.advance(Phase::Running);
         let access = Access::without_keys(true, true);
-        let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new());
+        let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new(), false);
         Desk {
             ingest: ingest_router(Ingest::new(gateway.clone(), LIMITS, access)),
             admin: admin_router(Admin::new(gateway.clone(), policy_desk.clone(), LIMITS, guard, None, None)),

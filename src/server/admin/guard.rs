@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::Request;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Uri};
 use subtle::ConstantTimeEq;
 
@@ -17,16 +17,17 @@ pub struct Guard {
     token: Option<Box<[u8]>>,
     hosts: Vec<String>,
     any_address: bool,
+    speaks_tls: bool,
 }
 
 impl Guard {
     /// The guard of a listener at this address. `token` must be there beyond loopback; where it is there, it is
     /// asked for. `hosts` are names that operators reach the listener by, besides loopback's and its address.
-    pub fn new(listen: SocketAddr, token: Option<String>, hosts: Vec<String>) -> Guard {
+    pub fn new(listen: SocketAddr, token: Option<String>, hosts: Vec<String>, speaks_tls: bool) -> Guard {
         let mut hosts: Vec<_> = hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
         hosts.push(listen.ip().to_string());
         let token = token.map(|token| token.into_bytes().into_boxed_slice());
-        Guard { token, hosts, any_address: listen.ip().is_unspecified() }
+        Guard { token, hosts, any_address: listen.ip().is_unspecified(), speaks_tls }
     }
 
     /// Lets a request in.
@@ -52,14 +53,20 @@ impl Guard {
             return Err(foreign_host());
         }
         let own = |origin: &HeaderValue| {
-            let uri = Uri::try_from(origin.as_bytes()).ok();
-            uri.and_then(|uri| uri.into_parts().authority).is_some_and(|origin| origin == host)
+            let Ok(origin) = Uri::try_from(origin.as_bytes()) else { return false };
+            self.is_our_scheme(origin.scheme()) && origin.authority() == Some(&host)
         };
         if headers.get_all(ORIGIN).iter().all(own) {
             Ok(())
         } else {
             Err(Problem::new(Code::OriginNotAllowed, "the Origin is another than this listener's"))
         }
+    }
+
+    /// A page that came without TLS may have been written by anybody on the way: where we speak TLS it is none of ours.
+    /// Where we do not, a proxy before us may, and then the browser says https.
+    fn is_our_scheme(&self, scheme: Option<&Scheme>) -> bool {
+        scheme.is_some_and(|scheme| *scheme == Scheme::HTTPS || (*scheme == Scheme::HTTP && !self.speaks_tls))
     }
 
     fn is_ours(&self, host: &Authority) -> bool {
@@ -107,7 +114,7 @@ mod tests {
     }
 
     fn guard(listen: &str, token: Option<&str>) -> Guard {
-        Guard::new(listen.parse().unwrap(), token.map(str::to_owned), vec!["ops.example".to_owned()])
+        Guard::new(listen.parse().unwrap(), token.map(str::to_owned), vec!["ops.example".to_owned()], false)
     }
 
     fn refusal(guard: &Guard, fields: &[(&str, &str)]) -> Option<Code> {
@@ -142,13 +149,27 @@ mod tests {
         let guard = guard("127.0.0.1:9090", None);
         let with = |origin| refusal(&guard, &[("host", "localhost:9090"), ("origin", origin)]);
         assert_eq!(with("http://localhost:9090"), None);
+        assert_eq!(with("https://localhost:9090"), None, "through a proxy that speaks TLS");
         for foreign in [
+            "ftp://localhost:9090",
+            "localhost:9090",
+            "//localhost:9090",
             "http://localhost:3000",
             "http://localhost",
             "http://127.0.0.1:9090",
             "null",
             "https://evil.example",
         ] {
+            assert_eq!(with(foreign), Some(Code::OriginNotAllowed), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_came_without_tls_is_foreign_where_tls_is_spoken() {
+        let guard = Guard { speaks_tls: true, ..guard("127.0.0.1:9090", None) };
+        let with = |origin| refusal(&guard, &[("host", "localhost:9090"), ("origin", origin)]);
+        assert_eq!(with("https://localhost:9090"), None);
+        for foreign in ["http://localhost:9090", "localhost:9090", "https://localhost"] {
             assert_eq!(with(foreign), Some(Code::OriginNotAllowed), "{foreign}");
         }
     }

@@ -35,6 +35,11 @@ async fn jobs_and_operators_travel_over_tls_as_over_plain_http() {
             gateway.metrics().await.sum("tidegate_tls_certificate_expiry_seconds", &[("listener", listener)]);
         assert!((89.0..90.1).contains(&(left / DAY.as_secs_f64())), "{listener}: {left} s");
     }
+    for (scheme, status) in [("https", 200), ("http", 403)] {
+        let origin = format!("{scheme}://{}", gateway.admin.address());
+        let answer = gateway.admin.get("/v1/status").header("origin", &origin).send().await;
+        assert_eq!(answer.status, status, "{origin}: {}", answer.text());
+    }
     let mut held = Raw::over(connect(gateway.ingest.address(), authority.trusted()).await.unwrap());
     for _ in 0..3 {
         held.send("POST /v1/jobs HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{}").await;

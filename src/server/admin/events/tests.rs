@@ -22,7 +22,7 @@ struct Feed {
 
 fn feed() -> Feed {
     let desk = Desk::usual();
-    let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new());
+    let guard = Guard::new("127.0.0.1:9090".parse().unwrap(), None, Vec::new(), false);
     let state = Admin::new(desk.gateway.clone(), desk.policy.clone(), LIMITS, guard, None, None);
     tokio::spawn(publish(Arc::clone(&state)));
     Feed { desk, router: admin_router(Arc::clone(&state)), state }
