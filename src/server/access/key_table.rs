@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -47,22 +48,35 @@ impl Scopes {
 
 /// All keys of a file. Its debug form tells their number alone.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct KeyTable(HashMap<Digest, Key>);
+pub struct KeyTable(HashMap<Kept, Key>);
+
+/// A digest in the table, compared in constant time. Its place follows from a hash under a secret of this process.
+#[derive(Clone, Copy)]
+struct Kept(Digest);
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Kept) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Kept {}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+}
 
 impl KeyTable {
     /// The keys of these digests.
-    pub const fn new(keys: HashMap<Digest, Key>) -> KeyTable {
-        KeyTable(keys)
+    pub fn new(keys: HashMap<Digest, Key>) -> KeyTable {
+        KeyTable(keys.into_iter().map(|(digest, key)| (Kept(digest), key)).collect())
     }
 
-    /// What a given key stands for, if it is one of ours.
-    ///
-    /// The place in the table follows from the digest, which nobody can steer without knowing the key; the digests
-    /// themselves are compared in constant time.
+    /// What a given key stands for, if it is one of ours. How long that takes tells nothing of a digest: see [`Kept`].
     pub fn find(&self, given: &[u8]) -> Option<&Key> {
-        let digest: Digest = Sha256::digest(given).into();
-        let (kept, key) = self.0.get_key_value(&digest)?;
-        bool::from(kept.ct_eq(&digest)).then_some(key)
+        self.0.get(&Kept(Sha256::digest(given).into()))
     }
 
     /// How many there are.
@@ -112,6 +126,17 @@ mod tests {
             assert_eq!(table.find(unknown), None);
         }
         assert_eq!(format!("{table:?}"), "KeyTable(2 keys)");
+    }
+
+    #[test]
+    fn a_digest_that_differs_in_one_bit_is_another() {
+        let digest = Digest::from(Sha256::digest("one"));
+        assert!(Kept(digest) == Kept(digest));
+        for bit in 0..256 {
+            let mut other = digest;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(Kept(digest) != Kept(other), "bit {bit}");
+        }
     }
 
     #[test]
