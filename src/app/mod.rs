@@ -46,8 +46,8 @@ use crate::runtime::share::settings::ShareSettings;
 use crate::runtime::shutdown;
 use crate::runtime::signals::{HangUps, StopSignals};
 use crate::runtime::spool_drain::SpoolDrain;
-use crate::runtime::tls::Certificates;
 use crate::runtime::tls::material::MaterialError;
+use crate::runtime::tls::{Certificate, Certificates};
 use crate::server::access::Access;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::guard::Guard;
@@ -57,6 +57,7 @@ use crate::server::cors;
 use crate::server::crowd::crowded_router;
 use crate::server::ingest_router;
 use crate::server::limits::Limits;
+use crate::server::listen::handshakes::Handshakes;
 use crate::server::listen::slots;
 use crate::server::listen::{self, Door, Routes};
 use crate::server::state::Ingest;
@@ -334,8 +335,13 @@ fn serve(
     let admin_routes = Routes { usual: admin_routes.clone(), crowded: admin_routes };
     let held = &gateway.held;
     let certificates = gateway.certificates.clone();
-    let ingest = Door { listener: ingest, certificate: certificates.ingest };
-    let admin = Door { listener: admin, certificate: certificates.admin };
+    let door = |name, listener, certificate: Option<Arc<Certificate>>| {
+        let shaken =
+            |certificate| Handshakes::of(name, certificate, Arc::clone(&gateway.metrics), gateway.clock);
+        Door { listener, tls: certificate.map(shaken) }
+    };
+    let ingest = door("ingest", ingest, certificates.ingest);
+    let admin = door("admin", admin, certificates.admin);
     for (door, routes, count) in [
         (ingest, ingest_routes, Arc::clone(&held.ingest_connections)),
         (admin, admin_routes, Arc::clone(&held.admin_connections)),

@@ -71,6 +71,7 @@ families! {
     KEYS_RELOADS = "tidegate_keys_reloads_total" ["result"] "Readings of the keys file by result.";
     LIMITED_CLIENTS = "tidegate_limited_clients" [] "Clients that the client limit remembers.";
     TLS_EXPIRY = "tidegate_tls_certificate_expiry_seconds" ["listener"] "Seconds until the certificate in force, or one of its chain, expires; below zero once it has.";
+    TLS_FAILED = "tidegate_tls_handshakes_failed_total" ["listener", "reason"] "TLS handshakes that failed, by why.";
     TENANT_ADMITTED = "tidegate_tenant_jobs_admitted_total" ["tenant"] "Jobs stored of the tenants that the policy watches.";
     TENANT_REFUSED = "tidegate_tenant_jobs_refused_total" ["tenant", "code"] "Jobs that the gate refused of the tenants that the policy watches.";
     POLICY_REVISION = "tidegate_policy_revision_info" ["revision"] "1 for the policy in force.";

@@ -9,6 +9,7 @@ use crate::domain::bound::Bound;
 use crate::domain::code::Code;
 use crate::domain::tier::{Tier, TierMap};
 use crate::telemetry::families as family;
+use crate::telemetry::handshakes::HandshakeCounts;
 use crate::telemetry::latency::{Latency, Quantiles};
 use crate::telemetry::scrape::Scraped;
 use crate::telemetry::shadow::ShadowCounts;
@@ -21,6 +22,8 @@ pub struct Metrics {
     pub(super) scraped: Scraped,
     /// What the candidate in the shadow would have answered.
     pub shadow: ShadowCounts,
+    /// The TLS handshakes that failed.
+    pub handshakes: HandshakeCounts,
     received: IntCounter,
     admitted: TierMap<IntCounter>,
     duplicate: TierMap<IntCounter>,
@@ -117,6 +120,7 @@ impl Metrics {
         let metrics = Metrics {
             scraped: Scraped::new(&registry, classic_names)?,
             shadow: ShadowCounts::new(&registry)?,
+            handshakes: HandshakeCounts::new(&registry)?,
             reloads: family::POLICY_RELOADS.counters(&registry)?,
             received: family::JOBS_RECEIVED.counter(&registry)?,
             admitted: TierMap::from_fn(|tier| admitted.with_label_values(&[tier.as_str()])),

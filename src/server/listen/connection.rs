@@ -12,17 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::{Notify, watch};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::tls::material::HTTP_2;
 use crate::server::listen::http2::streams::Streams;
+use crate::server::listen::handshakes::{Handshake, fault};
 use crate::server::listen::patience::{FirstHead, Patience};
 use crate::server::listen::peer::Peer;
 use crate::server::listen::slots::{Beyond, Leave, Slot};
 use crate::server::listen::{Closing, Routes, http1, http2};
+use crate::telemetry::handshakes::HandshakeFault;
 
 /// What stands behind all connections of a listener.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Connection {
         Connection { front, peer, slot, closing, cut_off: Arc::default() }
     }
 
-    pub(super) async fn run(mut self, stream: TcpStream, mut due: FirstHead, tls: Option<TlsAcceptor>) {
+    pub(super) async fn run(mut self, stream: TcpStream, mut due: FirstHead, tls: Option<Handshake>) {
         let Some(tls) = tls else { return self.serve_http1(Patience::with(stream, due)).await };
         let Some(stream) = self.shake_hands(stream, &mut due, &tls).await else { return };
         let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
@@ -64,22 +65,31 @@ impl Connection {
     }
 
     /// The handshake, within the time for the first head: to the slots it is a head that is due. `None` where it fails,
-    /// which rustls has told the client.
+    /// which rustls has told the client,
+    /// and metrics and log tell operators.
     async fn shake_hands(
         &mut self,
         stream: TcpStream,
         due: &mut FirstHead,
-        tls: &TlsAcceptor,
+        handshake: &Handshake,
     ) -> Option<TlsStream<TcpStream>> {
-        let stream = select! {
+        let shaken = select! {
             biased;
-            stream = tls.accept(stream) => stream.ok()?,
-            () = due.over() => return None,
-            _ = self.slot.told_to_leave() => return None,
+            shaken = handshake.acceptor.accept(stream) => shaken.map_err(|error| fault(&error)),
+            () = due.over() => Err(HandshakeFault::Timeout),
+            _ = self.slot.told_to_leave() => Err(HandshakeFault::GaveWay),
             _ = self.closing.wait_for(|closing| *closing >= Closing::WhenAnswered) => return None,
         };
-        self.slot.stage().shaken();
-        Some(stream)
+        match shaken {
+            Ok(stream) => {
+                self.slot.stage().shaken();
+                Some(stream)
+            }
+            Err(fault) => {
+                handshake.failed(fault, self.peer);
+                None
+            }
+        }
     }
 
     async fn serve_http1(self, stream: Patience<impl AsyncRead + AsyncWrite + Unpin + 'static>) {

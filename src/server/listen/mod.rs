@@ -1,6 +1,7 @@
 //! The accept loop: bounded connections, timed heads, and an end at which every request under way is answered.
 
 mod connection;
+pub mod handshakes;
 mod http1;
 mod http2;
 pub mod patience;
@@ -18,15 +19,14 @@ use tokio::net::TcpListener;
 use tokio::select;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::runtime::held::Count;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::{Lifecycle, Phase};
-use crate::runtime::tls::Certificate;
 use crate::server::limits::Limits;
 use crate::server::listen::connection::{Connection, Front};
+use crate::server::listen::handshakes::Handshakes;
 use crate::server::listen::patience::FirstHead;
 use crate::server::listen::peer::Peer;
 use crate::server::listen::slots::Slots;
@@ -46,8 +46,8 @@ pub struct Routes {
 pub struct Door {
     /// Where clients connect.
     pub listener: TcpListener,
-    /// What TLS is spoken with; none: plain HTTP.
-    pub certificate: Option<Arc<Certificate>>,
+    /// How TLS is spoken; none: plain HTTP.
+    pub tls: Option<Arc<Handshakes>>,
 }
 
 /// Serves a listener until the lifecycle says stopped; returns when every connection is closed.
@@ -55,7 +55,7 @@ pub struct Door {
 /// New connections are accepted to the very end: while the gateway drains, the routes answer `draining`, which
 /// tells a client more than a refused connection. Idle connections are closed at the end only, for the same reason.
 pub async fn serve(
-    Door { listener, certificate }: Door,
+    Door { listener, tls }: Door,
     routes: Routes,
     limits: &Limits,
     count: Arc<Count>,
@@ -92,8 +92,7 @@ pub async fn serve(
                 let _ = stream.set_nodelay(true);
                 let due = FirstHead::begin(limits.header_timeout);
                 let slot = slots.take(permit, due.stage());
-                // The one in force now: a renewed one is for those who come after.
-                let tls = certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.config()));
+                let tls = tls.as_ref().map(Handshakes::begin);
                 let connection = Connection::new(front.clone(), Peer(address), slot, closing.subscribe());
                 tokio::spawn(connection.run(stream, due, tls));
             }

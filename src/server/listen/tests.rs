@@ -38,7 +38,7 @@ async fn open(limits: Limits) -> Open {
     let count = Arc::clone(&desk.gateway.held.ingest_connections);
     let (lifecycle, in_flight) = (desk.gateway.lifecycle.clone(), desk.gateway.in_flight.clone());
     let serving = tokio::spawn(async move {
-        serve(Door { listener, certificate: None }, routes, &limits, count, lifecycle, in_flight).await
+        serve(Door { listener, tls: None }, routes, &limits, count, lifecycle, in_flight).await
     });
     Open { desk, address, serving }
 }
@@ -315,8 +315,7 @@ async fn an_answer_that_its_client_does_not_take_can_be_cut_off() {
     let (lifecycle, in_flight) = (Lifecycle::starting(), InFlight::none());
     let counted = in_flight.clone();
     tokio::spawn(async move {
-        serve(Door { listener, certificate: None }, routes, &LIMITS, Arc::default(), lifecycle, in_flight)
-            .await
+        serve(Door { listener, tls: None }, routes, &LIMITS, Arc::default(), lifecycle, in_flight).await
     });
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();

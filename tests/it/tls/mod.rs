@@ -1,5 +1,6 @@
 //! TLS on both listeners: who is let in, what is refused in a handshake, and that a slow one holds nobody up.
 
+mod failures;
 mod files;
 mod renewal;
 
@@ -136,6 +137,8 @@ async fn a_handshake_has_the_time_of_a_head_and_no_more() {
         let took = began.elapsed().as_secs_f64();
         assert!((0.8..3.0).contains(&took), "{begun:?}: {took} s");
     }
+    let failed = gateway.metrics().await;
+    assert_eq!(failed.count(failures::FAILED, &[("listener", "ingest"), ("reason", "timeout")]), 3);
     // The first head's time began with the connection.
     let stream = connect(gateway.ingest.address(), authority.trusted()).await.unwrap();
     let began = Instant::now();
