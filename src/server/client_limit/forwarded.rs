@@ -68,11 +68,13 @@ fn hops_listed(headers: &HeaderMap) -> impl Iterator<Item = Option<&str>> {
 }
 
 /// The hops of `Forwarded` (RFC 7239), the last first; `None` for one that does not say where it was reached from.
+///
+/// A quote that is left open would hide the hop that the next proxy appends to the field: such a field is not read.
 fn hops_forwarded(headers: &HeaderMap) -> impl Iterator<Item = Option<&str>> {
     let fields = headers.get_all(FORWARDED).into_iter().rev();
     fields.flat_map(|field| {
-        let hops =
-            str::from_utf8(field.as_bytes()).map(|text| parted(text, ',')).unwrap_or_else(|_| vec![""]);
+        let text = str::from_utf8(field.as_bytes()).ok().filter(|text| text.matches('"').count() % 2 == 0);
+        let hops = text.map_or_else(|| vec![""], |text| parted(text, ','));
         hops.into_iter().rev().map(|hop| {
             let mut pairs = parted(hop, ';').into_iter().filter_map(|pair| pair.trim().split_once('='));
             pairs.find(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, hop)| hop.trim_matches('"'))
@@ -152,9 +154,10 @@ mod tests {
             assert_eq!(sender("10.0.0.1", &[("x-forwarded-for", hops)]), "10.0.0.1", "{hops}");
         }
         for hops in ["", "for=unknown", "for=_hidden", "proto=https", "for=\"192.0.2.7", "for=192.0.2.7,"] {
-            let told = sender("10.0.0.1", &[("forwarded", hops)]);
-            assert!(["10.0.0.1", "192.0.2.7"].contains(&told.as_str()), "{hops}");
+            assert_eq!(sender("10.0.0.1", &[("forwarded", hops)]), "10.0.0.1", "{hops}");
         }
+        let open = "for=1.1.1.1;x=\", for=192.0.2.7";
+        assert_eq!(sender("10.0.0.1", &[("forwarded", open)]), "10.0.0.1", "an open quote hides no hop");
         let two = [("x-forwarded-for", "192.0.2.7"), ("forwarded", "for=1.1.1.1")];
         assert_eq!(sender("10.0.0.1", &two), "10.0.0.1", "a proxy writes one of them: which is not known");
     }
