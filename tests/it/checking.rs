@@ -107,6 +107,28 @@ async fn a_terminal_sees_the_line_and_colours_and_a_pipe_neither() {
     swings.says(0, &["warning: controller.kd", "p0: depth over target", "target ┤", "policy ok, revision"]);
 }
 
+#[tokio::test]
+async fn a_terminal_sees_no_secret_of_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = "keys:\n  - { name: shop, tenant: acme, sha256: my-plain-SECRET-key, scopes: [submit] }\n";
+    std::fs::write(folder.path().join("k.yaml"), keys).unwrap();
+    let configuration =
+        "redis: { url: 'redis://u:SECRET9@h:6379/0', colour: red }\nadmin: { token: SECRET }\n";
+    std::fs::write(folder.path().join("c.yaml"), configuration).unwrap();
+    let environment = [("NO_COLOR", "1"), ("LANG", "C.UTF-8")];
+    let ended = on_terminal(folder.path(), "check k.yaml c.yaml", &environment).await;
+    ended.says(
+        2,
+        &[
+            "(not shown)",
+            "sha256: •••••••••••••••••••, scopes",
+            "redis.colour: unknown key",
+            "admin: { token: •",
+        ],
+    );
+    assert!(!ended.said.contains("SECRET"), "{}", ended.said);
+}
+
 /// Runs `tidegate ARGS` on a terminal of its own.
 async fn on_terminal(folder: &std::path::Path, arguments: &str, environment: &[(&str, &str)]) -> Ended {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_tidegate"));

@@ -8,6 +8,7 @@ mod judge;
 mod lines;
 mod play;
 mod rich;
+mod source_line;
 mod verdict;
 
 use std::env;

@@ -5,6 +5,7 @@ use std::fs;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::cli::check::chart::chart;
+use crate::cli::check::source_line::Shown;
 use crate::cli::check::verdict::Verdict;
 use crate::yaml::fault::{Fault, Severity};
 use crate::yaml::node::Place;
@@ -15,7 +16,7 @@ pub(super) fn told(verdicts: &[Verdict], strict: bool, coloured: bool) -> String
     let mut text = String::new();
     for verdict in verdicts {
         // Where there is no such file, as for what is built in, a fault is shown without its line.
-        let source = fs::read_to_string(&verdict.file).unwrap_or_default();
+        let source = Shown::of(again(&verdict.file), verdict);
         for fault in &verdict.faults {
             text.push_str(&renderer.render(&[shown(&verdict.file, &source, fault)]));
             text.push_str("\n\n");
@@ -32,7 +33,13 @@ pub(super) fn told(verdicts: &[Verdict], strict: bool, coloured: bool) -> String
     text
 }
 
-fn shown<'a>(file: &'a str, source: &'a str, fault: &'a Fault) -> Group<'a> {
+/// The file's text once more. A pipe is not asked again: it may wait for ever.
+fn again(file: &str) -> String {
+    let is_file = fs::metadata(file).is_ok_and(|found| found.is_file());
+    if is_file { fs::read_to_string(file).unwrap_or_default() } else { String::new() }
+}
+
+fn shown<'a>(file: &'a str, source: &'a Shown, fault: &'a Fault) -> Group<'a> {
     let level = match fault.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -48,10 +55,10 @@ fn shown<'a>(file: &'a str, source: &'a str, fault: &'a Fault) -> Group<'a> {
         Place::Beside(name) => return title.element(Origin::path(&**name)),
     };
     let origin = || Origin::path(file).line(number).char_column(column);
-    let Some(line) = number.checked_sub(1).and_then(|above| source.lines().nth(above)) else {
+    let Some(line) = source.line(number, fault) else {
         return title.element(origin());
     };
-    let span = word_at(line, column);
+    let span = word_at(&line, column);
     title.element(
         Snippet::source(line).line_start(number).path(file).annotation(AnnotationKind::Primary.span(span)),
     )
@@ -88,6 +95,7 @@ fn plain_word(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::check::judge::check_file;
     use crate::cli::check::verdict::Kind;
 
     #[test]
@@ -137,6 +145,51 @@ mod tests {
         assert!(plain.contains("2 |   p1: { wieght: 10 }\n  |         ^^^^^^"), "{plain}");
         assert!(!plain.contains('\x1b'), "{plain}");
         assert!(told(&[verdict(&name, fault)], false, true).contains("\x1b["));
+    }
+
+    /// What `told` says of a file of this text with all the faults that `check` finds in it.
+    fn told_of(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.yaml");
+        std::fs::write(&file, text).unwrap();
+        told(&check_file(&file, &[]), false, false)
+    }
+
+    #[test]
+    fn no_line_of_keys_or_configuration_shows_a_secret() {
+        for text in [
+            "keys:\n  - { name: shop, tenant: acme, sha256: my-SECRET-key, scopes: [submit] }\n",
+            "keys:\n  - { name: shop, tenant: acme, sha256: my-SECRET-key, scops: [submit] }\n",
+            "keys:\n  - my-SECRET-key\n",
+            "keys:\n  - name: shop\n    sha256: \"my\n      SECRET-key\"\n",
+            "redis: { url: 'redis://u:SECRET9@h:x/0' }\n",
+            "redis:\n  url: redis://u:SECRET9@h:6379/0\n  password: SECRET\n",
+            "redis: { url: 'redis://u:SECRET9@h:6379/0', colour: red }\n",
+            "admin: { token: SECRET }\n",
+            "kafka:\n  properties: { sasl.password: 'SECRET', ssl.key.password: SECRET, nonsense.x: 1 }\n",
+            "kafka:\n  properties: { ssl.key.password: [SECRET] }\n",
+            "kafka:\n  properties: { 'sasl.password': { SECRET: 1 } }\nlisten: 1 # SECRET\n",
+            "redis:\n\turl: redis://u:SECRET@h\n",
+            "redis: { url: redis://u:SECRET@h\n",
+            "SECRET\n",
+            "tiers: {}\nrules: []\nredis: { password: SECRET }\n",
+        ] {
+            let said = told_of(text);
+            assert!(said.contains("error"), "{text} is faulty: {said}");
+            let message: String = said.lines().filter(|line| line.contains(" | ")).collect();
+            assert!(!message.contains("SECRET"), "{text}: {said}");
+            assert!(!said.contains("SECRET") || text.contains("{ SECRET: 1 }"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_value_is_underlined_in_its_column() {
+        let said = told_of("keys:\n  - { name: shop, tenant: acme, sha256: my-key, scopes: [submit] }\n");
+        let line = "2 |   - { name: ••••, tenant: ••••, sha256: ••••••, scopes: ••••••••••\n";
+        assert!(
+            said.contains(&format!("{line}  |                                         ^^^^^^")),
+            "{said}"
+        );
     }
 
     #[test]
