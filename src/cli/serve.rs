@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing::{error, warn};
 
@@ -21,7 +22,12 @@ pub fn run(settings: Settings, compiled: Compiled, from_file: bool) -> ExitCode 
         .enable_all()
         .build()
         .map_err(StartError::Runtime)
-        .and_then(|runtime| runtime.block_on(app::run(settings, policy, from_file)));
+        .and_then(|runtime| {
+            let served = runtime.block_on(app::run(settings, policy, from_file));
+            // A disk that hangs does not hold up the end: all that was accepted is stored by now.
+            runtime.shutdown_timeout(LAST_READS);
+            served
+        });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -39,6 +45,9 @@ fn warn_of(warnings: &Faults) {
         warn!(warning, "the policy works, and probably not as meant");
     }
 }
+
+/// What reads a file while the gateway ends has this long.
+const LAST_READS: Duration = Duration::from_secs(2);
 
 /// For `--help`.
 pub(super) const EXAMPLES: &str = "Examples:
