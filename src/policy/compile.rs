@@ -62,6 +62,14 @@ pub fn compile_tree(tree: &Node, document: &str, name: &str) -> Result<Compiled,
     }
 }
 
+/// Whether there is nothing in the document but space and comments.
+pub fn says_nothing(document: &str) -> bool {
+    document
+        .lines()
+        .map(str::trim_start)
+        .all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
 fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let mut map = root.mapping()?;
     let mut pointers = Pointers::default();
@@ -81,6 +89,9 @@ fn decode(root: &Field<'_>, log: &FaultLog, document: &str) -> Option<Policy> {
     let tenants = map.field("tenants").map(|field| read_tenants(&field)).unwrap_or_default();
     let shadow = map.field("shadow").and_then(|field| read_shadow(&field));
     map.close();
+    if says_nothing(document) {
+        root.warn("says nothing: every key has its default; where that is meant, write `{}`");
+    }
     let regulator = RegulatorSettings { controller, tiers: laws, tenants: Arc::new(tenants) };
     consistency::warn_of_noise(root, &regulator);
     // What could not be read says nothing about what was meant.
@@ -181,6 +192,21 @@ mod tests {
         assert_eq!((p2.shed, p2.yields, p2.max_depth), (None, false, 20));
         assert_eq!(policy.regulator.tiers[Tier::P1], defaults::law(Tier::P1));
         assert_eq!(&*policy.tiers[Tier::P2].queue, "jobs:bulk");
+    }
+
+    #[test]
+    fn a_document_that_says_nothing_is_doubtful() {
+        for (document, nothing) in [
+            ("", true),
+            (" \n\n", true),
+            ("---\n# tiers: {}\n  # x\n", true),
+            ("{}\n", false),
+            ("default_tier: p1\n", false),
+        ] {
+            assert_eq!(says_nothing(document), nothing, "{document:?}");
+            let warnings = compile(document, "test").unwrap().warnings.to_string();
+            assert_eq!(warnings.contains("says nothing"), nothing, "{document:?}: {warnings}");
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@ use crate::cli::Options;
 use crate::cli::check::play::{Unsteady, played};
 use crate::cli::check::verdict::{Kind, Verdict};
 use crate::config::load::{self, LoadError, Sources, load, read_text};
-use crate::policy::compile::{self, Compiled, compile};
+use crate::policy::compile::{self, Compiled, compile, says_nothing};
 use crate::runtime::shadow::candidate;
 use crate::server::access::keys_file::{self, read_keys};
 use crate::yaml::decode::Field;
-use crate::yaml::fault::{Fault, FaultLog, Faults, nearest};
-use crate::yaml::node::{Node, Value};
+use crate::yaml::fault::{Fault, FaultLog, Faults, Severity, nearest};
+use crate::yaml::node::{Node, Place, Value};
 use crate::yaml::read::read;
 
 /// Checks the configuration in force and the policy it names.
@@ -54,11 +54,21 @@ pub(super) fn check_file(file: &Path, sets: &[String]) -> Vec<Verdict> {
             .map_err(LoadError::from),
         Some(Kind::Configuration) => {
             let sources = Sources { file: Some(file.to_owned()), variables: Vec::new(), sets: sets.to_vec() };
-            load(&sources).map(|_| vec![Verdict::good_configuration(name)])
+            load(&sources).map(|_| vec![configuration(name, &text)])
         }
         None => Err(Faults { document: name, list: vec![Fault::error(tree.place, "", NEITHER)] }.into()),
     };
     judged.unwrap_or_else(|error| vec![Verdict::bad(kind, error)])
+}
+
+/// A configuration that can be used. What says nothing may have been meant as a policy as well.
+fn configuration(name: String, text: &str) -> Verdict {
+    let mut verdict = Verdict::good_configuration(name);
+    if says_nothing(text) {
+        let severity = Severity::Warning;
+        verdict.faults.push(Fault { severity, ..Fault::error(Place::Document, "", SAYS_NOTHING) });
+    }
+    verdict
 }
 
 /// A policy that compiles, and the candidate that it names, if it names one.
@@ -136,6 +146,9 @@ pub(super) fn kind(tree: &Node) -> Option<Kind> {
         _ => Some(Kind::Policy),
     }
 }
+
+const SAYS_NOTHING: &str = "says nothing: as a configuration and as a policy it leaves every key at its default, and a \
+                            running gateway does not take it in place of a policy that says something";
 
 const NEITHER: &str = "neither a policy (type_from, rules, tiers, controller, tenants ..) nor a configuration (ingest, \
                        admin, policy, embedded, limits ..)";

@@ -54,10 +54,31 @@ fn warnings_refuse_only_where_they_count() {
 }
 
 #[test]
+fn a_file_that_says_nothing_is_doubtful() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    for text in ["", "# later\n"] {
+        std::fs::write(&file, text).unwrap();
+        let verdicts = check_file(&file, &[]);
+        assert!(verdicts[0].is_good(false) && !verdicts[0].is_good(true), "{text:?}");
+        assert!(lines::told(&verdicts, false).contains("policy.yaml: warning: says nothing"), "{text:?}");
+    }
+    std::fs::write(&file, "{}\n").unwrap();
+    assert!(check_file(&file, &[])[0].is_good(true));
+}
+
+#[test]
 fn json_tells_each_file_by_itself() {
-    let files = ["policies/default.yaml", "tests/fixtures/policy/unknown-tier.yaml", "nowhere.yaml"];
+    let files = [
+        "policies/default.yaml",
+        "tests/fixtures/policy/unknown-tier.yaml",
+        "nowhere.yaml",
+        "tests/fixtures/policy/derivative-that-slams.yaml",
+    ];
     let verdicts: Vec<_> = files.into_iter().flat_map(|file| check_file(Path::new(file), &[])).collect();
-    let told: serde_json::Value = serde_json::from_str(&json::told(&verdicts, false)).unwrap();
+    let text = json::told(&verdicts, false);
+    assert_eq!(text.lines().count(), files.len() + 2, "a line for each file: {text}");
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(told[0]["ok"], true);
     assert_eq!(told[0]["faults"], serde_json::json!([]));
     assert!(told[0]["revision"].is_string());

@@ -20,7 +20,7 @@ use crate::queue::embedded::settings::TierRules;
 use crate::queue::spool::SpooledQueue;
 use crate::queue::spool::settings::spooling;
 use crate::runtime::admission::Admission;
-use crate::runtime::file_watch::{Content, WatchedFile, is_same};
+use crate::runtime::file_watch::{Content, WatchedFile, is_same, read_settled};
 use crate::runtime::reload::board::{Attempt, Board, Candidate};
 use crate::runtime::reload::history::History;
 use crate::runtime::reload::shadowing::Shadowing;
@@ -167,12 +167,17 @@ impl Keeper {
         }
     }
 
-    /// Reads the file now.
+    /// Reads the file now, as soon as nobody writes it.
     async fn reload(&mut self, source: Source) -> Result<Done, ReloadError> {
         let path = self.file.path().to_owned();
-        let read = timeout(READ_TIME, spawn_blocking(move || std::fs::read(path))).await;
+        let read = timeout(READ_TIME, spawn_blocking(move || read_settled(&path))).await;
         let content = match read {
-            Ok(Ok(content)) => content.map(Arc::from).map_err(Arc::new),
+            Ok(Ok(Some(content))) => content,
+            Ok(Ok(None)) => {
+                let list = vec![Fault::error(Place::Document, "", BEING_WRITTEN)];
+                let document = self.file.path().display().to_string();
+                return Err(self.rejected(source, Faults { document, list }, None));
+            }
             Ok(Err(_)) => Err(Arc::new(io::Error::other("it could not be read"))),
             Err(_) => Err(Arc::new(io::ErrorKind::TimedOut.into())),
         };
@@ -204,7 +209,7 @@ impl Keeper {
             return Ok(self.unchanged(source));
         }
         let name = self.file.path().display().to_string();
-        match self.checked(bytes.to_vec(), name).await {
+        match self.checked(bytes.to_vec(), name, Terms::policy).await {
             Ok(compiled) => Ok(self.put_in_force(source, compiled).await),
             Err(faults) => Err(self.rejected(source, faults, Some(content))),
         }
@@ -218,16 +223,17 @@ impl Keeper {
             return Ok(self.unchanged(Source::Rollback));
         }
         let name = format!("revision {revision}");
-        match self.checked(document.as_bytes().to_vec(), name).await {
+        // Whatever it says: it was in force.
+        match self.checked(document.as_bytes().to_vec(), name, Terms::earlier_policy).await {
             Ok(compiled) => Ok(self.put_in_force(Source::Rollback, compiled).await),
             Err(faults) => Err(self.rejected(Source::Rollback, faults, None)),
         }
     }
 
     /// The policy of a document, held to what the backend gives; on a thread that may take its time.
-    async fn checked(&self, document: Vec<u8>, name: String) -> Result<Compiled, Faults> {
+    async fn checked(&self, document: Vec<u8>, name: String, check: Check) -> Result<Compiled, Faults> {
         let (terms, acting, called) = (self.terms.clone(), self.policy.load_full(), name.clone());
-        let checked = spawn_blocking(move || terms.policy(document, &called, &acting)).await;
+        let checked = spawn_blocking(move || check(&terms, document, &called, &acting)).await;
         checked.unwrap_or_else(|_| {
             let fault = Fault::error(Place::Document, "", "the compiler failed on it: please report this");
             Err(Faults { document: name, list: vec![fault] })
@@ -343,6 +349,9 @@ impl Keeper {
     }
 }
 
+/// What holds a document to the terms.
+type Check = fn(&Terms, Vec<u8>, &str, &Policy) -> Result<Compiled, Faults>;
+
 /// Faults in one line of the log; of very many the first.
 fn told(faults: &Faults) -> String {
     let list = faults.list.iter().take(MOST_TOLD).cloned().collect();
@@ -355,6 +364,10 @@ fn told(faults: &Faults) -> String {
 
 /// A disk that hangs does not hold up an operator for ever.
 const READ_TIME: Duration = Duration::from_secs(5);
+
+/// What is said of a file that does not settle.
+const BEING_WRITTEN: &str =
+    "is being written at this moment: what is in it takes force once it has been the same for a while";
 
 /// Faults that one line of the log names.
 const MOST_TOLD: usize = 10;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::tier::{Tier, TierMap, TierSet};
-use crate::policy::compile::{Compiled, compile};
+use crate::policy::compile::{Compiled, compile, says_nothing};
 use crate::policy::{Policy, Requirement};
 use crate::queue::kafka::topics;
 use crate::queue::spool::settings::spooling;
@@ -38,11 +38,25 @@ pub enum QueueNames {
 }
 
 impl Terms {
-    /// The policy of a document, if it could take force now in place of the acting one. `name` is what faults call it.
+    /// The policy of a document, if it could take force now in place of the acting one. `name` is what faults call it. A
+    /// document that says nothing never replaces one that says something: it is rather a file whose writer failed.
     ///
     /// # Errors
     /// Every fault of the document, those between it and the backend included.
     pub fn policy(&self, document: Vec<u8>, name: &str, acting: &Policy) -> Result<Compiled, Faults> {
+        let compiled = self.earlier_policy(document, name, acting)?;
+        if says_nothing(&compiled.policy.document) && !says_nothing(&acting.document) {
+            let list = vec![Fault::error(Place::Document, "", SAYS_NOTHING)];
+            return Err(Faults { document: name.to_owned(), list });
+        }
+        Ok(compiled)
+    }
+
+    /// As [`Terms::policy`], of a document that somebody chose and that was in force before: it may say nothing.
+    ///
+    /// # Errors
+    /// The same faults.
+    pub fn earlier_policy(&self, document: Vec<u8>, name: &str, acting: &Policy) -> Result<Compiled, Faults> {
         let faulty = |list| Faults { document: name.to_owned(), list };
         if document.len() > LONGEST_DOCUMENT {
             let fault = format!("is longer than {LONGEST_DOCUMENT} bytes");
@@ -100,6 +114,9 @@ fn unspooled(policy: &Policy) -> TierMap<Option<String>> {
     let why = "needs a restart: no spool was opened at the start, since no tier had one then";
     TierMap::from_fn(|tier: Tier| spooling.contains(tier).then(|| why.to_owned()))
 }
+
+const SAYS_NOTHING: &str =
+    "says nothing, the policy in force says something: for the default of every key write `{}`";
 
 /// A policy is written by people: this is some twenty thousand lines.
 pub const LONGEST_DOCUMENT: usize = 1024 * 1024;
