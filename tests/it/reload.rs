@@ -404,6 +404,32 @@ async fn a_rollback_holds_until_the_file_changes() {
 }
 
 #[tokio::test]
+async fn while_a_rollback_holds_a_bad_file_is_told_and_one_that_comes_back_is_no_change() {
+    let gateway = Setup::with(&Policy::calm()).start().await;
+    let file = gateway.folder().join("policy.yaml");
+    let (old, second) = (revision(&gateway).await, numbered(2));
+    fs::write(&file, &second).unwrap();
+    shows(&gateway, &second).await;
+    roll_back(&gateway, &old).await;
+    fs::remove_file(&file).unwrap();
+    attempted(&gateway, "rejected", "file").await;
+    rename_over(&file, &second);
+    attempted(&gateway, "unchanged", "file").await;
+    let held = gateway.status().await["policy"].take();
+    assert_eq!((&held["pinned"], &held["revision"]), (&json!(true), &json!(old)), "{held}");
+
+    fs::write(&file, format!("{second}colour: red\n")).unwrap();
+    attempted(&gateway, "rejected", "file").await;
+    roll_back(&gateway, &old).await;
+    let refused = gateway.admin.post("/v1/policy/reload").send().await.problem(422, "invalid_policy");
+    assert_eq!(refused.document["faults"][0]["key"], "colour", "{:?}", refused.document);
+    gateway.signal("HUP");
+    attempted(&gateway, "rejected", "signal").await;
+    assert_eq!(gateway.status().await["policy"]["pinned"], true);
+    gateway.finish_after_outage().await;
+}
+
+#[tokio::test]
 async fn workers_and_the_law_go_by_the_new_policy_at_once() {
     let slow = Policy::calm().every_tier("retry", "{ attempts: 5, backoff: 1h, max_backoff: 1h }");
     let gateway = Setup::with(&slow.clone().top("controller", "{ interval: 10s }")).start().await;

@@ -44,6 +44,8 @@ pub struct Keeper {
     file: WatchedFile,
     /// The file's content as it was last seen, good or bad; `None` as long as there never was a file.
     seen: Option<Content>,
+    /// What was last read of it: a file that is gone and comes back as it was has not changed.
+    read: Option<Arc<[u8]>>,
     /// The bad content that the log has told of.
     told: Option<Content>,
     shadowing: Shadowing,
@@ -119,7 +121,7 @@ impl Keeper {
             shadow: Candidate::None,
         }));
         let desk = PolicyDesk { requests: sender, board: Arc::clone(&board), terms: terms.clone() };
-        let seen = from_file.then(|| Ok(Arc::from(acting.document.as_bytes())));
+        let read: Option<Arc<[u8]>> = from_file.then(|| Arc::from(acting.document.as_bytes()));
         let mut keeper = Keeper {
             policy,
             admission,
@@ -128,7 +130,8 @@ impl Keeper {
             clock,
             metrics,
             file: WatchedFile::watch(&file)?,
-            seen,
+            seen: read.clone().map(Ok),
+            read,
             told: None,
             shadowing: Shadowing::default(),
             requests,
@@ -190,7 +193,6 @@ impl Keeper {
 
     /// Takes in what the file holds.
     async fn take(&mut self, source: Source, content: Content) -> Result<Done, ReloadError> {
-        let same = self.has_seen(&content);
         self.seen = Some(content.clone());
         let bytes = match &content {
             Ok(bytes) => Arc::clone(bytes),
@@ -199,17 +201,19 @@ impl Keeper {
                 return Err(self.rejected(source, faults, Some(content)));
             }
         };
-        let pinned = self.board.load().pinned;
-        if pinned && same {
-            return Ok(self.unchanged(source));
-        }
-        if *bytes == *self.policy.load().document.as_bytes() {
+        let same = self.read.replace(Arc::clone(&bytes)).is_some_and(|known| known == bytes);
+        let held = same && self.board.load().pinned;
+        if !held && *bytes == *self.policy.load().document.as_bytes() {
             self.told = None;
             self.show(|board| board.pinned = false);
             return Ok(self.unchanged(source));
         }
         let name = self.file.path().display().to_string();
         match self.checked(bytes.to_vec(), name, Terms::policy).await {
+            Ok(_) if held => {
+                self.told = None;
+                Ok(self.unchanged(source))
+            }
             Ok(compiled) => Ok(self.put_in_force(source, compiled).await),
             Err(faults) => Err(self.rejected(source, faults, Some(content))),
         }
