@@ -66,7 +66,7 @@ impl fmt::Display for Faults {
 impl std::error::Error for Faults {}
 
 /// What a document says, as a part of one line: a key may hold line breaks and what terminals obey.
-fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
     } else {

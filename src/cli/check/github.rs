@@ -42,9 +42,10 @@ fn command(file: &str, fault: &Fault, strict: bool) -> String {
     format!("::{command} {place},title=tidegate check::{}", data(&message))
 }
 
-/// A message: nothing in it ends the command.
+/// A message: nothing in it ends the command, and nothing is obeyed by the terminal that shows the log.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let obeyed = |letter: char| letter.is_control() && !matches!(letter, '\r' | '\n');
+    text.replace(obeyed, "\u{fffd}").replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A property: nothing in it ends the property either.
@@ -70,6 +71,15 @@ mod tests {
         let doubt = Fault { severity: Severity::Warning, ..fault };
         assert!(command("x", &doubt, false).starts_with("::warning file=x,line=3,"));
         assert!(command("x", &doubt, true).starts_with("::error "));
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_passed_on() {
+        let fault = Fault::error(place(1, 1), "a\x1b[31mb", "rules[0] (a\x1b[31m\u{9b}x\tb)");
+        let line = command("x\x07.yaml", &fault, false);
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.ends_with("::a\u{fffd}[31mb: rules[0] (a\u{fffd}[31m\u{fffd}x\u{fffd}b)"), "{line:?}");
+        assert!(line.contains("file=x\u{fffd}.yaml,"), "{line:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use crate::cli::check::chart::chart;
 use crate::cli::check::source_line::Shown;
 use crate::cli::check::verdict::Verdict;
-use crate::yaml::fault::{Fault, Severity};
+use crate::yaml::fault::{Fault, Severity, printable};
 use crate::yaml::node::Place;
 
 /// All of them.
@@ -45,9 +45,9 @@ fn shown<'a>(file: &'a str, source: &'a Shown, fault: &'a Fault) -> Group<'a> {
         Severity::Warning => Level::WARNING,
     };
     let title = if fault.key.is_empty() {
-        level.primary_title(fault.message.as_str())
+        level.primary_title(printable(&fault.message))
     } else {
-        level.primary_title(format!("{}: {}", fault.key, fault.message))
+        level.primary_title(format!("{}: {}", printable(&fault.key), printable(&fault.message)))
     };
     let (number, column) = match &fault.place {
         Place::Text { line, column } => (*line, *column),
@@ -179,6 +179,21 @@ mod tests {
             let message: String = said.lines().filter(|line| line.contains(" | ")).collect();
             assert!(!message.contains("SECRET"), "{text}: {said}");
             assert!(!said.contains("SECRET") || text.contains("{ SECRET: 1 }"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_passed_on() {
+        let fault = Fault::error(Place::Text { line: 1, column: 1 }, "a\x1b[31mb", "c\x1b[2Jd\u{9b}e");
+        for kind in [None, Some(Kind::Policy)] {
+            let mut verdict = verdict("x.yaml", fault.clone());
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("x.yaml");
+            std::fs::write(&file, "tiers: {} # \x1b[31m \u{9b}31m\n").unwrap();
+            (verdict.file, verdict.kind) = (file.display().to_string(), kind);
+            let said = told(&[verdict], false, false);
+            assert!(said.contains("tiers: "), "{said:?}");
+            assert!(!said.contains(|letter: char| letter.is_control() && letter != '\n'), "{said:?}");
         }
     }
 

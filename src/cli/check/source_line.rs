@@ -55,11 +55,18 @@ impl Shown {
     pub(super) fn line(&self, number: usize, fault: &Fault) -> Option<Cow<'_, str>> {
         let line = self.text.lines().nth(number.checked_sub(1)?)?;
         match &self.seen {
+            // A tab is widened where it is drawn.
+            Seen::Whole if line.contains(is_obeyed) => Some(Cow::Owned(line.replace(is_obeyed, "\u{fffd}"))),
             Seen::Whole => Some(Cow::Borrowed(line)),
             Seen::Keys(written) => Some(Cow::Owned(masked(line, number, written, fault))),
             Seen::Nothing => None,
         }
     }
+}
+
+/// Whether a terminal may obey it.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control() && letter != '\t'
 }
 
 /// The line with bullets in place of all but its keys, what parts them, and the value that the fault itself repeats.
