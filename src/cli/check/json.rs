@@ -7,10 +7,10 @@ use crate::cli::check::verdict::{Kind, Verdict};
 use crate::yaml::fault::{Fault, Severity};
 use crate::yaml::node::Place;
 
-/// All of them.
+/// All of them, each on one line: a course has thousands of numbers.
 pub(super) fn told(verdicts: &[Verdict], strict: bool) -> String {
-    let files: Vec<Value> = verdicts.iter().map(|verdict| file(verdict, strict)).collect();
-    format!("{:#}\n", Value::Array(files))
+    let files: Vec<String> = verdicts.iter().map(|verdict| file(verdict, strict).to_string()).collect();
+    format!("[\n{}\n]\n", files.join(",\n"))
 }
 
 fn file(verdict: &Verdict, strict: bool) -> Value {
