@@ -5,10 +5,14 @@ use crate::policy::condition::{Literal, Subject, Test};
 /// The values that a test may be asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Domain {
-    /// Texts, or nothing: headers, paths, names.
+    /// Texts, or nothing: headers, names.
     Texts,
-    /// Texts that are always there: the method, the path, the tenant.
+    /// Texts without a semicolon, or nothing: the media type without its parameters.
+    MediaTypes,
+    /// Texts that are always there: the tenant.
     TextsThere,
+    /// One of these texts: the method, the path.
+    OneOf(&'static [&'static str]),
     /// Numbers, or nothing: lengths.
     Numbers,
     /// Whatever JSON has.
@@ -40,6 +44,12 @@ impl Test {
         if !effort.spend() {
             return false;
         }
+        if let Domain::OneOf(texts) = domain
+            && !self.holds_never(domain)
+        {
+            let passes = |test: &Test, text: &str| test.holds(Subject::Text(text));
+            return texts.iter().all(|text| !passes(self, text) || passes(other, text));
+        }
         match (self, other) {
             (Test::AnyOf(cases), _) => cases.iter().all(|case| case.implies(other, domain, effort)),
             (_, Test::AnyOf(cases)) => cases.iter().any(|case| self.implies(case, domain, effort)),
@@ -62,6 +72,9 @@ impl Test {
 
     /// Whether every value of the domain passes.
     pub(super) fn holds_always(&self, domain: Domain) -> bool {
+        if let Domain::OneOf(texts) = domain {
+            return texts.iter().all(|text| self.holds(Subject::Text(text)));
+        }
         let asks = |wanted: bool| match self {
             Test::AnyOf(cases) => {
                 cases.iter().any(|case| matches!(case, Test::Present(present) if *present == wanted))
@@ -70,6 +83,18 @@ impl Test {
             _ => false,
         };
         asks(true) && (domain == Domain::TextsThere || asks(false))
+    }
+
+    /// Whether no value of the domain passes. `false` where that cannot be told.
+    pub(super) fn holds_never(&self, domain: Domain) -> bool {
+        match (domain, self) {
+            (Domain::OneOf(texts), _) => !texts.iter().any(|text| self.holds(Subject::Text(text))),
+            (_, Test::AnyOf(cases)) => cases.iter().all(|case| case.holds_never(domain)),
+            (Domain::TextsThere, test) => matches!(test, Test::Present(false)),
+            (Domain::MediaTypes, Test::Is(literal)) => literal.text().contains(';'),
+            (Domain::MediaTypes, Test::Prefix(prefix)) => prefix.contains(';'),
+            _ => false,
+        }
     }
 }
 
@@ -169,6 +194,36 @@ mod tests {
         assert!(!one.implies(&two, Domain::Texts, &mut Effort(1)));
     }
 
+    #[test]
+    fn of_a_few_values_each_is_tried() {
+        let paths = Domain::OneOf(&["/v1/jobs", "/v1/jobs/batch"]);
+        let path = |text| test(text, Kind::Path);
+        for always in
+            ["{glob: '**'}", "{glob: '/**'}", "{glob: '/v1/**'}", "{prefix: /v1/jobs}", "{present: true}"]
+        {
+            assert!(path(always).holds_always(paths), "{always}");
+        }
+        for some in ["/v1/jobs", "{glob: '/v1/*'}", "{regex: 'h$'}", "[/v1/jobs, /]"] {
+            assert!(!path(some).holds_always(paths) && !path(some).holds_never(paths), "{some}");
+        }
+        for never in ["/v1/job", "{glob: '*'}", "{present: false}", "[/, /v2]"] {
+            assert!(path(never).holds_never(paths), "{never}");
+        }
+        let implies = |later, earlier| path(later).implies(&path(earlier), paths, &mut Effort::bounded());
+        assert!(implies("{glob: '/v1/*'}", "/v1/jobs") && implies("{regex: batch}", "{prefix: /v1/jobs/}"));
+        assert!(!implies("{prefix: /v1/}", "/v1/jobs"));
+        assert!(!implies("/other", "/v1/jobs"), "what never comes is nobody's");
+    }
+
+    #[test]
+    fn a_media_type_has_no_parameters_and_a_tenant_is_always_there() {
+        let media = |text| test(text, Kind::MediaType).holds_never(Domain::MediaTypes);
+        assert!(media("application/json; charset=utf-8") && media("[{prefix: 'text/plain;'}, 'a;b']"));
+        assert!(!media("Application/JSON") && !media("[a/b, 'a/b;c']") && !media("{present: false}"));
+        let tenant = |text| test(text, Kind::Plain).holds_never(Domain::TextsThere);
+        assert!(tenant("{present: false}") && !tenant("{present: true}") && !tenant("x"));
+    }
+
     fn any_test() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             "[ab5/]{1,3}".prop_map(|text| format!("'{text}'")),
@@ -210,6 +265,7 @@ mod tests {
                 for subject in subjects {
                     prop_assert!(!implies || !later.holds(subject) || earlier.holds(subject));
                     prop_assert!(!earlier.holds_always(domain) || earlier.holds(subject));
+                    prop_assert!(!earlier.holds_never(domain) || !earlier.holds(subject));
                 }
             }
         }

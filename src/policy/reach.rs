@@ -1,4 +1,5 @@
-//! Which rules can be reached at all: one whose jobs are all taken by earlier rules never matches.
+//! Which rules can be reached at all: one whose jobs are all taken by earlier rules never matches, nor does one that asks
+//! for what no job has.
 
 use crate::policy::condition::Test;
 use crate::policy::implication::{Domain, Effort};
@@ -16,6 +17,7 @@ pub(super) fn refuse_unreachable(drafts: &[RuleDraft<'_>]) {
             let path = catch_all.field.path();
             later.field.refuse(format!("is never reached: {path} has no `when` and matches every job"));
         } else if later.faultless {
+            warn_of_what_no_job_has(later);
             judge(later, earlier, &mut effort);
         }
     }
@@ -25,6 +27,11 @@ fn judge(later: &RuleDraft<'_>, earlier: &[RuleDraft<'_>], effort: &mut Effort) 
     let conditions: Vec<(On<'_>, &Test)> = later.conditions.iter().map(Condition::parts).collect();
     if let Some(first) = shadowed_by(&conditions, earlier, effort) {
         later.field.refuse(format!("is never reached: {} takes every job that it would", called(first)));
+        return;
+    }
+    if let Some((with, without)) = shadowed_in_halves(&conditions, earlier, effort) {
+        let (with, without) = (called(with), called(without));
+        later.field.refuse(format!("is never reached: {with} and {without} take every job that it would"));
         return;
     }
     let mut doubts: Vec<(Field<'_>, String)> = Vec::new();
@@ -59,6 +66,64 @@ fn judge(later: &RuleDraft<'_>, earlier: &[RuleDraft<'_>], effort: &mut Effort) 
     doubts.into_iter().for_each(|(item, message)| item.warn(message));
 }
 
+/// Two of the earlier rules of which one takes every such job that has some value, the other every one that has it not.
+fn shadowed_in_halves<'r, 'a>(
+    later: &[(On<'_>, &Test)],
+    earlier: &'r [RuleDraft<'a>],
+    effort: &mut Effort,
+) -> Option<(&'r RuleDraft<'a>, &'r RuleDraft<'a>)> {
+    let mut asked: Vec<On<'r>> = Vec::new();
+    let parts = earlier.iter().filter(|rule| rule.faultless).flat_map(|rule| rule.conditions.iter());
+    for (on, test) in parts.map(Condition::parts) {
+        // Only who asks for the want of a value parts the jobs so.
+        if !matches!(test, Test::Present(false)) || asked.contains(&on) {
+            continue;
+        }
+        if asked.len() >= MOST_PARTINGS || !effort.spend() {
+            return None;
+        }
+        asked.push(on);
+        let mut half = |present: bool| {
+            let test = Test::Present(present);
+            let conditions: Vec<_> = later.iter().copied().chain([(on, &test)]).collect();
+            shadowed_by(&conditions, earlier, effort)
+        };
+        if let Some(without) = half(false)
+            && let Some(with) = half(true)
+        {
+            let first = std::ptr::from_ref(with) <= std::ptr::from_ref(without);
+            return Some(if first { (with, without) } else { (without, with) });
+        }
+    }
+    None
+}
+
+/// A test that no job passes, or one value of a list: the rest of the list may.
+fn warn_of_what_no_job_has(rule: &RuleDraft<'_>) {
+    for (condition, field) in rule.conditions.iter().zip(&rule.tests) {
+        let (on, test) = condition.parts();
+        let why = || format!("no job has it: {}", possible(on));
+        if test.holds_never(domain(on)) {
+            field.warn(format!("never matches, {}", why()));
+        } else if let Test::AnyOf(cases) = test {
+            let items = field.list().unwrap_or_default();
+            let never = items.iter().zip(cases).filter(|(_, case)| case.holds_never(domain(on)));
+            never.for_each(|(item, _)| item.warn(format!("never matches, {}", why())));
+        }
+    }
+}
+
+/// What the values are among which one that no job has is not.
+const fn possible(on: On<'_>) -> &'static str {
+    match on {
+        On::Method => "jobs come by POST",
+        On::Path => "jobs come to /v1/jobs and /v1/jobs/batch",
+        On::Tenant => "there is always a tenant, `anonymous` without a key",
+        On::ContentType => "the media type is tested without its parameters",
+        On::Type | On::Header(_) | On::Query(_) | On::ContentLength | On::Body(_) => "it cannot be",
+    }
+}
+
 /// The first of the earlier rules that takes every job for which these conditions hold.
 fn shadowed_by<'r, 'a>(
     later: &[(On<'_>, &Test)],
@@ -84,8 +149,11 @@ fn shadowed_by<'r, 'a>(
 
 const fn domain(on: On<'_>) -> Domain {
     match on {
-        On::Method | On::Path | On::Tenant => Domain::TextsThere,
-        On::Type | On::Header(_) | On::Query(_) | On::ContentType => Domain::Texts,
+        On::Method => Domain::OneOf(&JOB_METHODS),
+        On::Path => Domain::OneOf(&JOB_PATHS),
+        On::Tenant => Domain::TextsThere,
+        On::ContentType => Domain::MediaTypes,
+        On::Type | On::Header(_) | On::Query(_) => Domain::Texts,
         On::ContentLength => Domain::Numbers,
         On::Body(_) => Domain::Values,
     }
@@ -95,6 +163,15 @@ fn called(rule: &RuleDraft<'_>) -> String {
     let path = rule.field.path();
     rule.name.as_ref().map_or_else(|| path.to_owned(), |name| format!("{path} ({name})"))
 }
+
+/// The methods of requests that bring jobs: any other is answered before a rule is asked.
+const JOB_METHODS: [&str; 1] = ["POST"];
+
+/// The paths to which jobs come, letter by letter: any other is answered before a rule is asked.
+const JOB_PATHS: [&str; 2] = ["/v1/jobs", "/v1/jobs/batch"];
+
+/// By so many values the jobs are parted: no policy written by hand asks for the want of more.
+const MOST_PARTINGS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -169,6 +246,89 @@ mod tests {
             "  - { name: first, when: { type: [a, b] }, tier: p0 }\n  - { when: { type: [c, b] }, tier: p2 }\n",
         );
         assert_eq!(told, ["rules[1].when.type[1]: never comes here: rules[0] (first) takes it before"]);
+    }
+
+    #[test]
+    fn what_takes_every_job_there_is_leaves_nothing_to_the_next_rule() {
+        for all in [
+            "path: { glob: '**' }",
+            "path: { glob: '/**' }",
+            "path: { glob: '/v1/**' }",
+            "path: { prefix: /v1/jobs }",
+            "path: [/v1/jobs, /v1/jobs/batch]",
+            "method: POST",
+            "tenant: { present: true }, method: { present: true }",
+        ] {
+            let told = said(&format!(
+                "  - {{ when: {{ {all} }}, tier: p0 }}\n  - {{ when: {{ type: x }}, tier: p2 }}\n"
+            ));
+            assert_eq!(told, ["rules[1]: is never reached: rules[0] takes every job that it would"], "{all}");
+        }
+        for some in ["path: /v1/jobs", "path: { glob: '/v1/*' }", "path: { glob: '*' }", "method: GET"] {
+            let told = said(&format!(
+                "  - {{ when: {{ {some} }}, tier: p0 }}\n  - {{ when: {{ type: x }}, tier: p2 }}\n"
+            ));
+            assert!(told.iter().all(|line| !line.contains("is never reached")), "{some}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn one_rule_for_a_value_and_one_for_its_want_leave_nothing() {
+        let rules = |first: &str, second: &str, third: &str| {
+            said(&format!(
+                "  - {{ when: {{ {first} }}, tier: p0 }}\n  - {{ when: {{ {second} }}, tier: p1 }}\n  - {{ when: {{ {third} }}, tier: p2 }}\n"
+            ))
+        };
+        let (there, wanting) = ("{ present: true }", "{ present: false }");
+        for on in ["type", "content_type"] {
+            for (first, second) in [(there, wanting), (wanting, there)] {
+                let told = rules(&format!("{on}: {first}"), &format!("{on}: {second}"), "header: { x: y }");
+                let expected =
+                    "rules[2]: is never reached: rules[0] and rules[1] take every job that it would";
+                assert_eq!(told, [expected], "{on}");
+            }
+        }
+        for (first, second) in [
+            ("type: { present: true }", "content_type: { present: false }"),
+            ("type: { prefix: a }", "type: { present: false }"),
+            ("header: { a: { present: true } }", "header: { b: { present: false } }"),
+            ("type: { present: true }, query: { q: 1 }", "type: { present: false }"),
+        ] {
+            let told = rules(first, second, "header: { x: y }");
+            assert_eq!(told, Vec::<String>::new(), "{first}, {second}");
+        }
+    }
+
+    #[test]
+    fn what_no_job_has_is_warned_about_and_not_refused() {
+        for (when, key, why) in [
+            ("method: GET", "method", "jobs come by POST"),
+            ("method: post", "method", "jobs come by POST"),
+            ("method: { present: false }", "method", "jobs come by POST"),
+            ("path: /v1/job", "path", "jobs come to /v1/jobs and /v1/jobs/batch"),
+            ("path: { prefix: /v1/jobs/ba/ }", "path", "jobs come to /v1/jobs and /v1/jobs/batch"),
+            ("path: [/v1/jobs, /]", "path[1]", "jobs come to /v1/jobs and /v1/jobs/batch"),
+            ("tenant: { present: false }", "tenant", "there is always a tenant, `anonymous` without a key"),
+            ("content_type: 'a/b; c=d'", "content_type", "the media type is tested without its parameters"),
+        ] {
+            // Also behind a rule that takes something else.
+            let told = said(&format!(
+                "  - {{ when: {{ path: /v1/jobs, type: x }}, tier: p0 }}\n  - {{ when: {{ {when} }}, tier: p2 }}\n"
+            ));
+            assert_eq!(told, [format!("rules[1].when.{key}: never matches, no job has it: {why}")], "{when}");
+        }
+        for when in [
+            "method: POST",
+            "path: { regex: batch }",
+            "content_type: Application/JSON",
+            "type: { present: false }",
+        ] {
+            assert_eq!(
+                said(&format!("  - {{ when: {{ {when} }}, tier: p2 }}\n")),
+                Vec::<String>::new(),
+                "{when}"
+            );
+        }
     }
 
     #[test]
