@@ -37,6 +37,7 @@ mod leasing;
 mod limits;
 mod openapi;
 mod overload;
+mod policy_file;
 mod policy_schema;
 mod protection;
 mod protocol;

@@ -269,58 +269,6 @@ async fn a_signal_and_an_operator_have_the_file_read_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_off_is_not_believed_however_it_is_asked_for() {
-    let gateway = Setup::with(&Policy::calm()).start().await;
-    let file = gateway.folder().join("policy.yaml");
-    let (before, good) = (revision(&gateway).await, document(&gateway).await);
-    fs::write(&file, "").unwrap();
-    let refused = gateway.admin.post("/v1/policy/reload").send().await.problem(422, "invalid_policy");
-    let fault = &refused.document["faults"][0]["text"];
-    assert!(fault.as_str().unwrap().contains("says nothing, the policy in force says something"), "{fault}");
-    gateway.signal("HUP");
-    attempted(&gateway, "rejected", "signal").await;
-    assert_eq!(revision(&gateway).await, before);
-    let dry = gateway.admin.ask(Method::PUT, "/v1/policy?dry_run=true").body("# nothing\n").send().await;
-    dry.problem(422, "invalid_policy");
-
-    for number in 0..5 {
-        let text = format!("# {number}\n{good}");
-        fs::write(&file, "").unwrap();
-        let (asked, ()) = tokio::join!(gateway.admin.post("/v1/policy/reload").send(), async {
-            let written = file.clone();
-            let bytes = text.clone();
-            tokio::task::spawn_blocking(move || fs::write(written, bytes).unwrap()).await.unwrap();
-        });
-        assert_eq!(asked.status, 200, "{asked:?}");
-        assert_eq!(document(&gateway).await, text, "the answer is about the whole file");
-    }
-    fs::write(&file, "{}\n").unwrap();
-    shows(&gateway, "{}\n").await;
-    assert_eq!(reloads(&gateway).await[0], 6, "nothing that is cut off was ever in force");
-    gateway.finish_after_outage().await;
-}
-
-#[tokio::test]
-async fn what_is_no_file_is_refused_and_holds_up_neither_the_next_file_nor_the_end() {
-    let gateway = Setup::with(&Policy::calm()).start().await;
-    let (file, pipe) = (gateway.folder().join("policy.yaml"), gateway.folder().join("pipe"));
-    let put_a_pipe = || {
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        fs::rename(&pipe, &file).unwrap();
-    };
-    put_a_pipe();
-    gateway.signal("HUP");
-    let last = attempted(&gateway, "rejected", "signal").await;
-    assert!(last["faults"][0]["message"].as_str().unwrap().contains("no regular file"), "{last}");
-    rename_over(&file, &numbered(1));
-    shows(&gateway, &numbered(1)).await;
-    put_a_pipe();
-    gateway.admin.post("/v1/policy/reload").send().await.problem(422, "invalid_policy");
-    gateway.signal("HUP");
-    gateway.finish_after_outage().await;
-}
-
-#[tokio::test]
 async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
     let gateway = Setup::with(&Policy::calm()).start().await;
     let before = revision(&gateway).await;
@@ -404,32 +352,6 @@ async fn a_rollback_holds_until_the_file_changes() {
 }
 
 #[tokio::test]
-async fn while_a_rollback_holds_a_bad_file_is_told_and_one_that_comes_back_is_no_change() {
-    let gateway = Setup::with(&Policy::calm()).start().await;
-    let file = gateway.folder().join("policy.yaml");
-    let (old, second) = (revision(&gateway).await, numbered(2));
-    fs::write(&file, &second).unwrap();
-    shows(&gateway, &second).await;
-    roll_back(&gateway, &old).await;
-    fs::remove_file(&file).unwrap();
-    attempted(&gateway, "rejected", "file").await;
-    rename_over(&file, &second);
-    attempted(&gateway, "unchanged", "file").await;
-    let held = gateway.status().await["policy"].take();
-    assert_eq!((&held["pinned"], &held["revision"]), (&json!(true), &json!(old)), "{held}");
-
-    fs::write(&file, format!("{second}colour: red\n")).unwrap();
-    attempted(&gateway, "rejected", "file").await;
-    roll_back(&gateway, &old).await;
-    let refused = gateway.admin.post("/v1/policy/reload").send().await.problem(422, "invalid_policy");
-    assert_eq!(refused.document["faults"][0]["key"], "colour", "{:?}", refused.document);
-    gateway.signal("HUP");
-    attempted(&gateway, "rejected", "signal").await;
-    assert_eq!(gateway.status().await["policy"]["pinned"], true);
-    gateway.finish_after_outage().await;
-}
-
-#[tokio::test]
 async fn workers_and_the_law_go_by_the_new_policy_at_once() {
     let slow = Policy::calm().every_tier("retry", "{ attempts: 5, backoff: 1h, max_backoff: 1h }");
     let gateway = Setup::with(&slow.clone().top("controller", "{ interval: 10s }")).start().await;
@@ -487,34 +409,34 @@ fn before(redis: &Redis, policy: &Policy) -> Setup {
     setup.set("spool.path", &spool)
 }
 
-fn numbered(number: u32) -> String {
+pub fn numbered(number: u32) -> String {
     format!("# {number}\n{}", Policy::calm().to_yaml())
 }
 
-fn rename_over(file: &Path, text: &str) {
+pub fn rename_over(file: &Path, text: &str) {
     let new: PathBuf = file.with_extension("new");
     fs::write(&new, text).unwrap();
     fs::rename(new, file).unwrap();
 }
 
 /// Waits until this document is in force.
-async fn shows(gateway: &Gateway, text: &str) {
+pub async fn shows(gateway: &Gateway, text: &str) {
     until("the policy takes force", PATIENCE, async || (document(gateway).await == text).then_some(())).await;
 }
 
-async fn document(gateway: &Gateway) -> String {
+pub async fn document(gateway: &Gateway) -> String {
     let policy = gateway.admin.get("/v1/policy").send().await.json();
     policy["document"].as_str().unwrap().to_owned()
 }
 
-async fn revision(gateway: &Gateway) -> String {
+pub async fn revision(gateway: &Gateway) -> String {
     let status = gateway.status().await;
     assert_eq!(status["policy_revision"], status["policy"]["revision"]);
     status["policy"]["revision"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the last attempt is this one.
-async fn attempted(gateway: &Gateway, result: &str, source: &str) -> Value {
+pub async fn attempted(gateway: &Gateway, result: &str, source: &str) -> Value {
     until("the attempt shows", PATIENCE, async || {
         let last = gateway.status().await["policy"]["last_reload"].take();
         (last["result"] == result && last["source"] == source).then_some(last)
@@ -523,7 +445,7 @@ async fn attempted(gateway: &Gateway, result: &str, source: &str) -> Value {
 }
 
 /// Applied, rejected, unchanged.
-async fn reloads(gateway: &Gateway) -> [u64; 3] {
+pub async fn reloads(gateway: &Gateway) -> [u64; 3] {
     let scrape = gateway.metrics().await;
     ["applied", "rejected", "unchanged"]
         .map(|result| scrape.count("tidegate_policy_reloads_total", &[("result", result)]))
@@ -538,7 +460,7 @@ async fn history(gateway: &Gateway) -> Vec<Value> {
     history["history"].as_array_mut().unwrap().drain(..).collect()
 }
 
-async fn roll_back(gateway: &Gateway, revision: &str) -> Answer {
+pub async fn roll_back(gateway: &Gateway, revision: &str) -> Answer {
     gateway.admin.post_json("/v1/policy/rollback", &json!({ "revision": revision })).await
 }
 
