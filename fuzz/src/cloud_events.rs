@@ -30,9 +30,7 @@ pub fn run(data: &[u8]) {
         // Fields that make no event go along as they came, and HTTP allows a tab in them and all beyond ASCII.
         let event = attributes.clone().any(|(name, _)| &**name == "ce-specversion");
         for (name, value) in attributes.clone() {
-            let bad = |letter: char| {
-                letter.is_control() && (event || (letter.is_ascii() && letter != '\t'))
-            };
+            let bad = |letter: char| letter.is_control() && (event || (letter.is_ascii() && letter != '\t'));
             assert!(!value.chars().any(bad), "{name}: {value:?}");
         }
         let structured = job.content_type.as_deref().is_some_and(|text| {

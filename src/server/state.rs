@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::request::Parts;
 use http::Extensions;
+use http::request::Parts;
 
 use crate::domain::bound::Bound;
 use crate::domain::job::Job;
@@ -164,7 +164,8 @@ impl Ingest {
     /// Records how long a job request took.
     pub(super) fn record(&self, tier: Option<Tier>, status: u16, arrived: Moment) {
         self.gateway.metrics.request(tier, status, self.gateway.clock.now().since(arrived));
-    }}
+    }
+}
 
 /// How long a body may take beyond the served connections: time for a job to come, and none for a client that holds the
 /// place of those who wait to be heard.
