@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{BROKER_BACK, Place, QUEUES};
 use crate::support::book::{Book, Load};
 use crate::support::kafka::{Kafka, unique};
-use crate::support::kafka_client::blocking;
+use crate::support::kafka_client::{blocking, committed};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
 use crate::support::recovery::{finish, recovers, without_probes};
@@ -14,6 +14,9 @@ use crate::support::recovery::{finish, recovers, without_probes};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_is_replaced_and_no_receipt_is_lost() {
     let first = Kafka::start(&[]).await;
+    // The first broker coordinates all groups, of which there is no second copy: they are not what is asked here.
+    first.create_replicated("before-the-second", 1, 1, &[]).await;
+    committed(&first, "anybody", "before-the-second").await;
     let mut second = Kafka::beside(&first, 2).await;
     let place = Place { name: unique("place") };
     for queue in QUEUES {
