@@ -63,7 +63,7 @@ impl Admission {
             }
             Decision::Refused(refusal) => {
                 if let (true, Some(tenant)) = (is_watched, &tenant) {
-                    self.0.metrics.tenants().refused(tenant, refusal.reason.code());
+                    self.0.metrics.tenants.refused(tenant, refusal.reason.code());
                 }
                 Err(refusal)
             }
@@ -80,7 +80,7 @@ impl Admission {
         let mut regulator = self.regulator();
         let refusal = regulator.all_shut(tiers, Some(tenant), self.0.clock.now())?;
         if regulator.is_watched(tenant) {
-            self.0.metrics.tenants().refused(tenant, refusal.reason.code());
+            self.0.metrics.tenants.refused(tenant, refusal.reason.code());
         }
         Some(refusal)
     }
@@ -207,7 +207,7 @@ impl Permit {
     pub fn used(mut self) {
         let used = self.unused.take();
         if let (Some(jobs), true, Some(tenant)) = (used, self.is_watched, &self.tenant) {
-            self.admission.0.metrics.tenants().admitted(tenant, u64::from(jobs.count()));
+            self.admission.0.metrics.tenants.admitted(tenant, u64::from(jobs.count()));
         }
     }
 

@@ -34,7 +34,8 @@ pub struct Metrics {
     api_keys: Gauge,
     keys_reloads: IntCounterVec,
     limited_clients: Gauge,
-    pub(super) tenants: TenantCounts,
+    /// The counts of the tenants that the policy watches.
+    pub tenants: TenantCounts,
     request: HistogramVec,
     decision: Histogram,
     store: TierMap<Histogram>,
@@ -176,11 +177,6 @@ impl Metrics {
     /// Counts jobs stored after their request was answered 504.
     pub fn stored_late(&self, tier: Tier, jobs: u64) {
         self.stored_late[tier].inc_by(jobs);
-    }
-
-    /// The counts of the tenants that the policy watches.
-    pub const fn tenants(&self) -> &TenantCounts {
-        &self.tenants
     }
 
     /// Shows how many API keys are in force.
