@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::Builder;
 use http::Request;
 
 use super::{connections, limited};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::frames::{
-    CONTINUATION, Connection, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, Stream, frame, job,
-    job_block,
+    CONTINUATION, Connection, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, Stream, batch, frame,
+    job, job_block, post,
 };
 use crate::support::gateway::Gateway;
 use crate::support::poll::until;
@@ -182,13 +181,10 @@ async fn who_does_not_take_its_answers_holds_a_slot_for_each() {
         gateway.accept("p1", &payload).await;
     }
     // No window at all: nothing of an answer's body may be sent.
-    let mut settings = Builder::new();
-    settings.initial_window_size(0);
-    let mut stuck = Connection::open_as(gateway.ingest.address(), authority.trusted(), &settings).await;
+    let mut stuck = Connection::open_narrow(gateway.ingest.address(), authority.trusted(), 0).await;
     let mut held = Vec::new();
     for _ in 0..40 {
-        let poll = Request::post(format!("https://{}/v1/leases", gateway.ingest.address()));
-        let mut poll = stuck.begin(poll.body(()).unwrap(), false).await;
+        let mut poll = stuck.begin(post(gateway.ingest.address(), "/v1/leases", &[]), false).await;
         poll.body.send_data(Bytes::from_static(b"{\"max\":1}"), true).unwrap();
         held.push(poll.answer.await.expect("an answer's head"));
     }
@@ -202,9 +198,7 @@ async fn who_does_not_take_its_answers_holds_a_slot_for_each() {
 
 /// Who takes no byte of its answers, as often as it is there.
 async fn takes_nothing(gateway: &Gateway, authority: &Authority, many: usize) -> (Connection, Vec<Stream>) {
-    let mut settings = Builder::new();
-    settings.initial_window_size(0);
-    let mut stuck = Connection::open_as(gateway.ingest.address(), authority.trusted(), &settings).await;
+    let mut stuck = Connection::open_narrow(gateway.ingest.address(), authority.trusted(), 0).await;
     let mut held = Vec::new();
     for _ in 0..many {
         let get = Request::get(format!("https://{}/nothing", gateway.ingest.address()));
@@ -239,14 +233,10 @@ async fn an_answer_that_is_taken_byte_by_byte_keeps_its_slot() {
     let authority = Authority::new("ours");
     let gateway = limited(&authority, &[("max_batch_jobs", "20000")]).await;
     let before = gateway.memory().resident;
-    let mut settings = Builder::new();
-    settings.initial_window_size(1);
-    let mut slow = Connection::open_as(gateway.ingest.address(), authority.trusted(), &settings).await;
+    let mut slow = Connection::open_narrow(gateway.ingest.address(), authority.trusted(), 1).await;
     let mut held = Vec::new();
     for _ in 0..40 {
-        let batch = Request::post(format!("https://{}/v1/jobs/batch", gateway.ingest.address()));
-        let batch = batch.header("content-type", "application/x-ndjson").body(()).unwrap();
-        let mut stream = slow.begin(batch, false).await;
+        let mut stream = slow.begin(batch(gateway.ingest.address()), false).await;
         stream.body.send_data(Bytes::from("x\n".repeat(10_000)), true).unwrap();
         held.push(stream.answer.await.expect("an answer's head"));
     }
@@ -265,9 +255,7 @@ async fn an_answer_under_way_arrives_whole_though_its_connection_is_to_leave() {
     let gateway = limited(&authority, &[("max_connections", "1")]).await;
     let address = gateway.ingest.address();
     let mut slow = Connection::open(address, authority.trusted()).await;
-    let batch = Request::post(format!("https://{address}/v1/jobs/batch"));
-    let batch = batch.header("content-type", "application/x-ndjson").body(()).unwrap();
-    let mut stream = slow.begin(batch, false).await;
+    let mut stream = slow.begin(batch(address), false).await;
     stream.body.send_data(Bytes::from("1\n".repeat(3_000)), true).unwrap();
     let (head, mut body) = stream.answer.await.expect("an answer").into_parts();
     assert_eq!(head.status, 202);
@@ -300,8 +288,8 @@ async fn requests_that_are_malformed_now_and_then_cost_nobody_else_the_connectio
     let mut connection = Connection::open(address, authority.trusted()).await;
     let mut waits = connection.begin(job(address, "order"), false).await;
     for _ in 0..60 {
-        let wrong = Request::post(format!("https://{address}/v1/jobs")).header("content-length", "5");
-        let answered = connection.ask(wrong.body(()).unwrap(), "{}").await;
+        let wrong = post(address, "/v1/jobs", &[("content-length", "5")]);
+        let answered = connection.ask(wrong, "{}").await;
         assert!(answered.as_ref().is_ok_and(|answer| answer.status == 400) || answered.is_err());
         gateway.tally.open(1);
     }

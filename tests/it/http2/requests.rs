@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{limited, over_http2};
 use crate::support::certificates::Authority;
-use crate::support::frames::{Connection, job};
+use crate::support::frames::{Connection, job, post};
 use crate::support::gateway::Setup;
 use crate::support::jobs::NDJSON;
 use crate::support::policy::Policy;
@@ -73,8 +73,8 @@ async fn a_body_of_megabytes_flows_and_one_that_is_refused_costs_its_stream_only
     let answer = slow.answer().await.expect("an answer");
     gateway.tally.job(answer.status);
     answer.problem(408, "request_timeout");
-    let declared = Request::post(format!("https://{address}/v1/jobs")).header("content-length", 9_000_000);
-    let answer = connection.begin(declared.body(()).unwrap(), false).await.answer().await.expect("an answer");
+    let declared = post(address, "/v1/jobs", &[("content-length", "9000000")]);
+    let answer = connection.begin(declared, false).await.answer().await.expect("an answer");
     gateway.tally.job(answer.status);
     answer.problem(413, "too_large");
     let after = connection.ask(job(address, "order"), "{}").await.expect("the connection lives on");
@@ -124,7 +124,7 @@ async fn who_leaves_a_long_poll_takes_no_job_with_it() {
     let gateway = limited(&authority, &[]).await;
     let address = gateway.ingest.address();
     let mut connection = Connection::open(address, authority.trusted()).await;
-    let poll = || Request::post(format!("https://{address}/v1/leases")).body(()).unwrap();
+    let poll = || post(address, "/v1/leases", &[]);
     let mut left = connection.begin(poll(), false).await;
     left.body.send_data(Bytes::from_static(b"{\"wait_seconds\":20}"), true).unwrap();
     let waiting = async |wanted: u64| {

@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::answer::Answer;
 use super::certificates::connect;
+use super::jobs::NDJSON;
 
 /// A connection whose streams are ours to send and to leave.
 pub struct Connection {
@@ -49,12 +50,14 @@ impl Connection {
         Connection::open_as(address, trust, &h2::client::Builder::new()).await
     }
 
-    /// With settings of our own.
-    pub async fn open_as(
-        address: SocketAddr,
-        trust: ClientConfig,
-        settings: &h2::client::Builder,
-    ) -> Connection {
+    /// One whose client has room for so many bytes of each answer, until it makes more.
+    pub async fn open_narrow(address: SocketAddr, trust: ClientConfig, window: u32) -> Connection {
+        let mut settings = h2::client::Builder::new();
+        settings.initial_window_size(window);
+        Connection::open_as(address, trust, &settings).await
+    }
+
+    async fn open_as(address: SocketAddr, trust: ClientConfig, settings: &h2::client::Builder) -> Connection {
         let stream = dial(address, trust).await;
         let (requests, connection) = settings.handshake(stream).await.expect("a connection");
         Connection { requests, driver: tokio::spawn(connection) }
@@ -106,10 +109,21 @@ async fn read(mut body: RecvStream) -> Result<Bytes, h2::Error> {
     Ok(whole.freeze())
 }
 
+/// The head of a post with these fields.
+pub fn post(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Request<()> {
+    let begun = Request::post(format!("https://{address}{path}"));
+    let whole = fields.iter().fold(begun, |request, (name, value)| request.header(*name, *value));
+    whole.body(()).unwrap()
+}
+
 /// A job's head.
 pub fn job(address: SocketAddr, job_type: &str) -> Request<()> {
-    let uri = format!("https://{address}/v1/jobs");
-    Request::post(uri).header("tidegate-type", job_type).body(()).unwrap()
+    post(address, "/v1/jobs", &[("tidegate-type", job_type)])
+}
+
+/// The head of a batch of lines.
+pub fn batch(address: SocketAddr) -> Request<()> {
+    post(address, "/v1/jobs/batch", &[("content-type", NDJSON)])
 }
 
 impl Frames {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::Bytes;
+use super::{Bytes, asking_clients};
 use crate::support::certificates::{Authority, DAY};
 use crate::support::client::Client;
 use crate::support::gateway::{Gateway, Setup};
@@ -30,15 +30,8 @@ async fn fails(gateway: &Gateway, listener: &str, reason: &str, attempt: impl Fu
 async fn a_handshake_that_fails_is_counted_by_why() {
     let (authority, clients, others) =
         (Authority::new("ours"), Authority::new("clients"), Authority::new("others"));
-    let pair = authority.issue();
     let good = authority.trusted_by(&clients.issue());
-    let gateway = Setup::with(&Policy::calm())
-        .ingest_tls(&pair, good.clone())
-        .client_ca("ingest", &clients)
-        .admin_tls(&pair, good)
-        .client_ca("admin", &clients)
-        .start()
-        .await;
+    let gateway = asking_clients(&authority, &clients, &good).await;
     let expired = clients.issue_until(SystemTime::now() - DAY);
     for (listener, address) in [("ingest", gateway.ingest.address()), ("admin", gateway.admin.address())] {
         for (config, reason) in [

@@ -6,6 +6,7 @@ mod renewal;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rustls::ClientConfig;
 use tokio::process::Command;
 
 use crate::support::certificates::{Authority, DAY, connect};
@@ -17,6 +18,18 @@ use crate::support::raw::Raw;
 /// A gateway whose ingest speaks TLS.
 async fn secured(setup: Setup, authority: &Authority) -> Gateway {
     setup.ingest_tls(&authority.issue(), authority.trusted()).start().await
+}
+
+/// A gateway of this authority whose listeners let in clients of the other one only; the harness is one so.
+async fn asking_clients(authority: &Authority, clients: &Authority, good: &ClientConfig) -> Gateway {
+    let pair = authority.issue();
+    Setup::with(&Policy::calm())
+        .ingest_tls(&pair, good.clone())
+        .client_ca("ingest", clients)
+        .admin_tls(&pair, good.clone())
+        .client_ca("admin", clients)
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -54,15 +67,8 @@ async fn jobs_and_operators_travel_over_tls_as_over_plain_http() {
 async fn where_client_certificates_are_asked_for_only_those_of_the_authority_get_in() {
     let (authority, clients, others) =
         (Authority::new("ours"), Authority::new("clients"), Authority::new("others"));
-    let pair = authority.issue();
     let good = authority.trusted_by(&clients.issue());
-    let gateway = Setup::with(&Policy::calm())
-        .ingest_tls(&pair, good.clone())
-        .client_ca("ingest", &clients)
-        .admin_tls(&pair, good.clone())
-        .client_ca("admin", &clients)
-        .start()
-        .await;
+    let gateway = asking_clients(&authority, &clients, &good).await;
     gateway.accept("p0", "{}").await;
     assert_eq!(gateway.status().await["tls"]["ingest"]["client_certificates"], true);
     let expired = clients.issue_until(SystemTime::now() - DAY);
