@@ -18,7 +18,7 @@ use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::share::Share;
 use crate::runtime::tls::{Certificate, Certificates};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::scrape::Scrape;
+use crate::telemetry::scrape::{Scrape, Sharing};
 
 /// The running gateway, as the server sees it. Cheap to clone.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl Gateway {
         self.metrics.render(&Scrape {
             throttles: TierMap::from_fn(|tier| self.queue.topic(tier).unwrap_or_default().throttle),
             reports: self.admission.reports(),
-            replicas: self.share.as_ref().map_or(1, |share| share.state().replicas),
+            share: self.share.as_ref().map_or(Sharing::ALONE, |share| share.state().into()),
             totals: self.queue.totals(),
             keys: self.queue.key_index(),
             spooled: spool.depth,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
 use crate::domain::bound::Bound;
 use crate::domain::code::Code;
@@ -41,6 +41,7 @@ pub struct Metrics {
     store: TierMap<Histogram>,
     retry_after: HistogramVec,
     reloads: IntCounterVec,
+    reload_rejected: GaugeVec,
     latency: TierMap<Latency>,
 }
 
@@ -86,7 +87,7 @@ impl KeysReload {
         match self {
             KeysReload::Applied => "applied",
             KeysReload::Unchanged => "unchanged",
-            KeysReload::Rejected => "rejected",
+            KeysReload::Rejected => REJECTED,
         }
     }
 }
@@ -123,6 +124,7 @@ impl Metrics {
             shadow: ShadowCounts::new(&registry)?,
             handshakes: HandshakeCounts::new(&registry)?,
             reloads: family::POLICY_RELOADS.counters(&registry)?,
+            reload_rejected: family::RELOAD_REJECTED.gauges(&registry)?,
             received: family::JOBS_RECEIVED.counter(&registry)?,
             admitted: TierMap::from_fn(|tier| admitted.with_label_values(&[tier.as_str()])),
             duplicate: TierMap::from_fn(|tier| duplicate.with_label_values(&[tier.as_str()])),
@@ -186,6 +188,7 @@ impl Metrics {
 
     /// Counts one reading of the keys file.
     pub fn keys_reload(&self, result: KeysReload) {
+        self.show_rejected(KEYS, result == KeysReload::Rejected);
         self.keys_reloads.with_label_values(&[result.as_str()]).inc();
     }
 
@@ -219,7 +222,12 @@ impl Metrics {
 
     /// Counts one reload of the policy, by its result: `applied`, `rejected` or `unchanged`.
     pub fn policy_reload(&self, result: &'static str) {
+        self.show_rejected(POLICY, result == REJECTED);
         self.reloads.with_label_values(&[result]).inc();
+    }
+
+    fn show_rejected(&self, file: &'static str, rejected: bool) {
+        self.reload_rejected.with_label_values(&[file]).set(f64::from(u8::from(rejected)));
     }
 
     /// A tier's answers since the start.
@@ -273,7 +281,10 @@ impl Metrics {
             }
             self.retry_after.with_label_values(&[label(tier)]);
         }
-        for result in ["applied", "rejected", "unchanged"] {
+        for file in [POLICY, KEYS] {
+            self.show_rejected(file, false);
+        }
+        for result in ["applied", REJECTED, "unchanged"] {
             self.reloads.with_label_values(&[result]);
         }
         for bound in Bound::ALL {
@@ -338,6 +349,13 @@ const REFUSALS: [Code; 10] = [
     Code::OutcomeUnknown,
 ];
 
+/// The result of a reload that changed nothing, since the file is faulty.
+const REJECTED: &str = "rejected";
+
+/// The files that are read again while the gateway runs.
+const POLICY: &str = "policy";
+const KEYS: &str = "keys";
+
 /// From a local refusal to the default request timeout.
 const REQUEST_SECONDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -357,6 +375,19 @@ const RETRY_AFTER_SECONDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rejected_file_shows_until_it_is_found_good() {
+        let metrics = Metrics::new(false).unwrap();
+        let shown = || [POLICY, KEYS].map(|file| metrics.reload_rejected.with_label_values(&[file]).get());
+        assert_eq!(shown(), [0.0, 0.0]);
+        metrics.policy_reload("rejected");
+        metrics.keys_reload(KeysReload::Applied);
+        assert_eq!(shown(), [1.0, 0.0]);
+        metrics.keys_reload(KeysReload::Rejected);
+        metrics.policy_reload("unchanged");
+        assert_eq!(shown(), [0.0, 1.0]);
+    }
 
     #[test]
     fn every_job_counted_is_received_once() {

@@ -3,8 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{Encoder, Gauge, GaugeVec, IntCounterVec, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, Registry, TextEncoder};
 
+use crate::control::settings::Target;
 use crate::domain::bound::Bound;
 use crate::domain::idempotency::KeyIndex;
 use crate::domain::tier::{Tier, TierMap};
@@ -12,6 +13,7 @@ use crate::domain::totals::Totals;
 use crate::policy::Policy;
 use crate::regulator::report::TickReport;
 use crate::telemetry::families as family;
+use crate::telemetry::families::Family;
 use crate::telemetry::metrics::Metrics;
 
 /// What the rest of the gateway knows at the moment of a scrape.
@@ -21,8 +23,8 @@ pub struct Scrape<'a> {
     pub reports: TierMap<TickReport>,
     /// How long brokers held back requests of late.
     pub throttles: TierMap<Duration>,
-    /// The replicas that share the backend.
-    pub replicas: usize,
+    /// The replicas that share the backend, as this one knows them.
+    pub share: Sharing,
     /// The queue's counts.
     pub totals: TierMap<Totals>,
     /// The idempotency keys.
@@ -37,6 +39,22 @@ pub struct Scrape<'a> {
     pub held: HeldNow,
     /// The listeners, each with the seconds until its certificate expires where it speaks TLS.
     pub certificates: [(&'static str, Option<f64>); 2],
+}
+
+/// What this gateway knows of the others on its backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharing {
+    /// How many there are, this one included.
+    pub replicas: usize,
+    /// Time since the others' counts were last read; `None` as long as they never were.
+    pub age: Option<Duration>,
+    /// Lines of others that could not be read.
+    pub unreadable: u64,
+}
+
+impl Sharing {
+    /// There is nobody to share with.
+    pub const ALONE: Sharing = Sharing { replicas: 1, age: Some(Duration::ZERO), unreadable: 0 };
 }
 
 /// What is held for clients, each kind beside its bound.
@@ -80,6 +98,7 @@ pub(super) struct Scraped {
     key_horizon: Gauge,
     depth: GaugeVec,
     oldest_age: GaugeVec,
+    age_limit: GaugeVec,
     signal_age: GaugeVec,
     drain: GaugeVec,
     rate: GaugeVec,
@@ -87,6 +106,8 @@ pub(super) struct Scraped {
     target: GaugeVec,
     share_ratio: GaugeVec,
     share_replicas: Gauge,
+    share_age: Gauge,
+    share_unreadable: IntCounter,
     spool: GaugeVec,
     spool_duplicates: IntCounterVec,
     lost_unread: IntCounterVec,
@@ -128,6 +149,7 @@ impl Scraped {
             key_horizon: family::IDEMPOTENCY_HORIZON.gauge(registry)?,
             depth: family::QUEUE_DEPTH.gauges(registry)?,
             oldest_age: family::QUEUE_OLDEST_AGE.gauges(registry)?,
+            age_limit: family::AGE_LIMIT.gauges(registry)?,
             signal_age: family::SIGNAL_AGE.gauges(registry)?,
             drain: family::DRAIN_RATE.gauges(registry)?,
             rate: family::ADMISSION_RATE.gauges(registry)?,
@@ -135,6 +157,8 @@ impl Scraped {
             target: family::TARGET_DEPTH.gauges(registry)?,
             share_ratio: family::SHARE_RATIO.gauges(registry)?,
             share_replicas: family::SHARE_REPLICAS.gauge(registry)?,
+            share_age: family::SHARE_AGE.gauge(registry)?,
+            share_unreadable: family::SHARE_UNREADABLE.counter(registry)?,
             spool: family::SPOOL_DEPTH.gauges(registry)?,
             spool_duplicates: family::SPOOL_DUPLICATES.counters(registry)?,
             lost_unread: family::LOST_UNREAD.counters(registry)?,
@@ -166,8 +190,10 @@ impl Scraped {
             set_counter(&self.spool_duplicates, tier.as_str(), scrape.spool_duplicates[tier]);
             let throttle = scrape.throttles[tier].as_secs_f64();
             self.throttle.with_label_values(&[tier.as_str()]).set(throttle);
+            let limit = age_limit(scrape.policy.regulator.tiers[tier].target);
+            self.age_limit.with_label_values(&[tier.as_str()]).set(limit);
         }
-        self.share_replicas.set(scrape.replicas as f64);
+        self.set_share(&scrape.share);
         self.set_held(&scrape.held);
         self.keys.set(scrape.keys.keys as f64);
         self.key_horizon.set(scrape.keys.horizon.as_secs_f64());
@@ -186,6 +212,14 @@ impl Scraped {
             classic.age_p99.reset();
             classic.shed.reset();
         }
+    }
+
+    fn set_share(&self, share: &Sharing) {
+        self.share_replicas.set(share.replicas as f64);
+        // What was never read is infinitely old, as a signal is.
+        self.share_age.set(share.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        self.share_unreadable.reset();
+        self.share_unreadable.inc_by(share.unreadable);
     }
 
     fn set_held(&self, held: &HeldNow) {
@@ -280,9 +314,22 @@ impl Metrics {
             }
         }
         self.tenants.show(&scrape.policy.regulator.tenants);
-        let mut text = self.tenants.headings().into_bytes();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let families = self.registry.gather();
+        // The registry is silent on a family without samples, and every family exists from the start.
+        let has_samples = |family: &&Family| families.iter().any(|other| other.name() == family.name);
+        let shown = |family: &&Family| self.scraped.classic.is_some() || !family.is_classic();
+        let empty = family::ALL.iter().filter(shown).filter(|family| !has_samples(family));
+        let mut text = empty.map(|family| family.heading()).collect::<String>().into_bytes();
+        TextEncoder::new().encode(&families, &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+/// What a target accepts that a job waits, in seconds; a depth says nothing of it.
+const fn age_limit(target: Target) -> f64 {
+    match target {
+        Target::Depth(_) => f64::INFINITY,
+        Target::Delay { delay, .. } => delay.as_secs_f64(),
     }
 }
 
@@ -296,4 +343,16 @@ fn set_counter(counters: &IntCounterVec, label: &str, value: u64) {
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only f64; exact up to 2^53 jobs")]
 const fn number(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_a_limit_of_age_and_a_depth_is_none() {
+        let delay = Target::Delay { delay: Duration::from_millis(2500), at_least: 1, at_most: 2 };
+        assert_eq!(age_limit(delay), 2.5);
+        assert_eq!(age_limit(Target::Depth(7)), f64::INFINITY);
+    }
 }

@@ -49,15 +49,6 @@ impl TenantCounts {
         }
     }
 
-    /// The headings of the families while nobody is watched: every family exists from the start.
-    pub(super) fn headings(&self) -> String {
-        if self.names().is_empty() {
-            [family::TENANT_ADMITTED, family::TENANT_REFUSED].map(family::Family::heading).concat()
-        } else {
-            String::new()
-        }
-    }
-
     fn names(&self) -> Vec<String> {
         let families = [self.admitted.collect(), self.refused.collect()].concat();
         let labels = families
@@ -87,15 +78,14 @@ mod tests {
     #[test]
     fn who_is_watched_no_more_leaves_no_series_behind() {
         let counts = TenantCounts::new(&Registry::new()).unwrap();
-        assert!(counts.headings().contains("# TYPE tidegate_tenant_jobs_admitted_total counter\n"));
         counts.show(&watching(&["acme", "other"]));
         counts.admitted("acme", 3);
         counts.refused("other", Code::Throttled);
-        assert_eq!((counts.names(), counts.headings().as_str()), (vec!["acme".into(), "other".into()], ""));
+        assert_eq!(counts.names(), ["acme", "other"]);
         counts.show(&watching(&["acme"]));
         assert_eq!(counts.names(), ["acme"]);
         assert_eq!(counts.admitted.with_label_values(&["acme"]).get(), 3, "the others are as they were");
         counts.show(&Terms::default());
-        assert!(counts.names().is_empty() && !counts.headings().is_empty());
+        assert!(counts.names().is_empty());
     }
 }

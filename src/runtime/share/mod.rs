@@ -17,6 +17,7 @@ use crate::domain::time::Moment;
 use crate::regulator::share::Replicas;
 use crate::regulator::share::line::{Line, ReplicaId};
 use crate::regulator::share::part::{Intake, Part};
+use crate::telemetry::scrape::Sharing;
 
 /// What this gateway knows of the others: moved by the control loop's steps and by the exchange, under one short lock.
 #[derive(Clone, Debug)]
@@ -39,6 +40,12 @@ pub struct ShareState {
     pub age: Option<Duration>,
     /// Lines that could not be read, since the start.
     pub unreadable: u64,
+}
+
+impl From<ShareState> for Sharing {
+    fn from(ShareState { replicas, age, unreadable }: ShareState) -> Sharing {
+        Sharing { replicas, age, unreadable }
+    }
 }
 
 impl Share {
