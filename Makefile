@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 # What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.
@@ -19,10 +19,12 @@ run: ## build for release and serve on the embedded queue (data under ./data; AR
 	exec target/release/tidegate serve $(ARGS)
 
 test: test-clients test-kafka ## everything that must hold: format, unit tests, architecture, the programme from outside
-	@scripts/need $(BUILD) redis-server redis-cli openssl java
+	@scripts/need $(BUILD) redis-server redis-cli openssl java curl jq
 	cargo fmt --check
 	cargo test --locked --doc --quiet
-	cargo test --locked --no-fail-fast --lib --bins --tests
+	@scripts/need prometheus promtool || echo "alerts and dashboard: NOT CHECKED, Prometheus is neither here nor can it be installed"
+	@command -v prometheus promtool >/dev/null || export TIDEGATE_TEST_WITHOUT_PROMETHEUS=1; \
+	set -x; cargo test --locked --no-fail-fast --lib --bins --tests
 
 test-clients: $(TOOLS)/clients/node_modules/.installed $(TOOLS)/clients/python/.installed ## the foreign clients that the tests drive: CloudEvents SDKs, redis-py, confluent-kafka, schemathesis, GitHub's example payloads
 
@@ -63,8 +65,13 @@ schema: ## write policies/schema.json anew from the code; otherwise a test compa
 	TIDEGATE_WRITE_SCHEMA=1 cargo test --locked --lib -- schema::tests::the_schema_that_is_kept
 	@git diff --stat -- policies/schema.json
 
-bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, over TLS and HTTP/2, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
-	@scripts/need $(BUILD) wrk h2load curl openssl redis-server redis-cli redis-benchmark java
+metrics: ## write docs/METRICS.md anew from the code; otherwise a test compares it
+	@scripts/need $(BUILD)
+	TIDEGATE_WRITE_METRICS=1 cargo test --locked --test it -- monitoring::listed::the_list_that_is_kept
+	@git diff --stat -- docs/METRICS.md
+
+bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
+	@scripts/need $(BUILD) wrk curl redis-server redis-cli redis-benchmark java
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
 	load-tests/bench/tls.sh

@@ -35,6 +35,7 @@ mod kafka_topics;
 mod keys;
 mod leasing;
 mod limits;
+mod monitoring;
 mod openapi;
 mod overload;
 mod policy_file;

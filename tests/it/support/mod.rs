@@ -20,6 +20,7 @@ pub mod keys;
 pub mod metrics;
 pub mod policy;
 pub mod poll;
+pub mod prometheus;
 pub mod proxy;
 pub mod raw;
 pub mod recovery;
