@@ -1,5 +1,6 @@
 //! A real Prometheus of a test's own: in its own folder, on a loopback port, never left behind; and its promtool.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -141,7 +142,8 @@ pub async fn promtool(folder: &Path, arguments: &[&str]) -> String {
 pub fn is_wanted() -> bool {
     let wanted = std::env::var_os(WITHOUT).is_none();
     if !wanted {
-        println!("SKIPPED: {WITHOUT} is set");
+        // Not by println!, which is shown of failed tests only.
+        writeln!(std::io::stderr(), "SKIPPED, {WITHOUT} is set: {ADVICE}").expect("standard error");
     }
     wanted
 }
@@ -157,7 +159,7 @@ fn encoded(text: &str) -> String {
 
 const SERVER: &str = "prometheus";
 const SETPRIV: &str = "/usr/bin/setpriv";
-const WITHOUT: &str = "TIDEGATE_TEST_WITHOUT_PROMETHEUS";
+const WITHOUT: &str = "WITHOUT_PROMETHEUS";
 const ADVICE: &str =
     "run `make test`, or install Prometheus 2.42 or later (Debian: `apt-get install prometheus`)";
 const CONFIGURATION: &str = "prometheus.yaml";
