@@ -231,10 +231,13 @@ async fn the_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() 
     })
     .await;
     assert_eq!(status("new-0123456789abcdef").await, 202);
+    let faulty = async || gateway.metrics().await.count("tidegate_last_reload_rejected", &[("file", "keys")]);
+    until("the metrics say so", PATIENCE, async || (faulty().await == 1).then_some(())).await;
 
     std::fs::write(&path, keys().to_yaml()).unwrap();
     until("the good file takes over", PATIENCE, async || (status(SHOP).await == 202).then_some(())).await;
     assert_eq!(gateway.status().await["keys"], json!({ "in_force": 3, "fault": null }));
+    until("the metrics take it back", PATIENCE, async || (faulty().await == 0).then_some(())).await;
     let metrics = gateway.metrics().await;
     let reloads = |result: &str| metrics.count("tidegate_keys_reloads_total", &[("result", result)]);
     assert_eq!((reloads("applied"), metrics.count("tidegate_api_keys", &[])), (2, 3));

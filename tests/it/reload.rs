@@ -221,6 +221,7 @@ async fn a_bad_file_changes_nothing_and_everybody_is_told() {
     assert!(texts[1].contains("shape") && texts.len() == 2, "{texts:?}");
     assert_eq!(self::revision(&gateway).await, revision);
     assert_eq!(reloads(&gateway).await, [0, 2, 0]);
+    assert_eq!(faulty(&gateway).await, 1);
     assert_eq!(rejections(&gateway), 1, "one line of the log for one content");
     assert_eq!(gateway.post("{}", &[]).await.status, 202);
 
@@ -233,9 +234,11 @@ async fn a_bad_file_changes_nothing_and_everybody_is_told() {
     assert_eq!(gone["result"], "rejected");
     gateway.admin.post("/v1/policy/reload").send().await.problem(422, "invalid_policy");
     assert_eq!(rejections(&gateway), 2);
+    assert_eq!(faulty(&gateway).await, 1);
     let back = format!("# back\n{good}");
     fs::write(&file, &back).unwrap();
     shows(&gateway, &back).await;
+    until("the metric takes it back", PATIENCE, async || (faulty(&gateway).await == 0).then_some(())).await;
     gateway.finish_after_outage().await;
 }
 
@@ -453,6 +456,11 @@ pub async fn reloads(gateway: &Gateway) -> [u64; 3] {
     let scrape = gateway.metrics().await;
     ["applied", "rejected", "unchanged"]
         .map(|result| scrape.count("tidegate_policy_reloads_total", &[("result", result)]))
+}
+
+/// Whether the metrics say that the policy's file is faulty.
+async fn faulty(gateway: &Gateway) -> u64 {
+    gateway.metrics().await.count("tidegate_last_reload_rejected", &[("file", "policy")])
 }
 
 fn rejections(gateway: &Gateway) -> usize {

@@ -188,12 +188,17 @@ async fn a_gateway_that_never_reached_the_others_lets_in_the_least_rate_and_line
     assert!((2..=7).contains(&admitted), "rate.min is 1/s: {admitted}");
     let status = gateway.status().await["share"].clone();
     assert_eq!((&status["fraction"]["p2"], &status["age_seconds"]), (&Value::from(0.0), &Value::Null));
-    assert_eq!(gateway.metrics().await.sum("tidegate_share_ratio", &[("tier", "p2")]), 0.0);
+    let scrape = gateway.metrics().await;
+    assert_eq!(scrape.sum("tidegate_share_ratio", &[("tier", "p2")]), 0.0);
+    assert_eq!(scrape.sum("tidegate_share_age_seconds", &[]), f64::INFINITY);
 
     meeting.restart().await;
     let shares = async || (gateway.status().await["share"]["fraction"]["p2"] == 1.0).then_some(());
     until("it has all there is", Duration::from_secs(5), shares).await;
-    assert_eq!(gateway.metrics().await.sum("tidegate_share_replicas", &[]), 1.0);
+    let scrape = gateway.metrics().await;
+    assert_eq!(scrape.sum("tidegate_share_replicas", &[]), 1.0);
+    assert!(scrape.sum("tidegate_share_age_seconds", &[]) < 5.0);
+    assert_eq!(scrape.count("tidegate_share_unreadable_total", &[]), 0);
 
     // What stands on the board and is no line hurts nobody.
     let keys = meeting.cli(&["KEYS", "tidegate:share:*"]).await;
@@ -204,6 +209,7 @@ async fn a_gateway_that_never_reached_the_others_lets_in_the_least_rate_and_line
     meeting.cli(&["HSET", &board, "0123456789abcdef", &line, "junk", "no time"]).await;
     let counted = async || gateway.status().await["share"]["unreadable"].as_u64().filter(|lines| *lines > 2);
     until("the line is counted", Duration::from_secs(5), counted).await;
+    assert!(gateway.metrics().await.count("tidegate_share_unreadable_total", &[]) > 2);
     assert_eq!(gateway.status().await["share"]["replicas"], 1);
     assert_eq!(meeting.cli(&["HEXISTS", &board, "junk"]).await.count(), 0, "what has no time is removed");
     assert_eq!(gateway.log().matches("cannot be read: they are ignored").count(), 1);

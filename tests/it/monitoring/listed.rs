@@ -1,6 +1,7 @@
 //! `docs/METRICS.md`: what the table of families says, with the alerts that look at each; and what the gateway serves is that table.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use tidegate::domain::bound::Bound;
 use tidegate::domain::code::Code;
@@ -11,6 +12,7 @@ use super::{ALERTING, RECORDING, Rule, families_in, project, rules};
 use crate::support::certificates::Authority;
 use crate::support::gateway::Setup;
 use crate::support::policy::Policy;
+use crate::support::poll::until;
 
 /// `make metrics` runs this test with `TIDEGATE_WRITE_METRICS` set: then the file is written.
 #[test]
@@ -61,6 +63,21 @@ async fn every_sample_has_the_labels_that_the_list_says() {
         seen += 1;
     }
     assert!(seen > 200, "{seen}");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn the_limit_of_age_is_that_of_the_policy_in_force() {
+    let policy = |delay: &str| {
+        let target = format!("{{ delay: {delay}, at_least: 10, at_most: 20 }}");
+        Policy::calm().tier("p1", "target", &target)
+    };
+    let gateway = Setup::with(&policy("90s")).start().await;
+    let limit = async |tier| gateway.metrics().await.sum("tidegate_age_limit_seconds", &[("tier", tier)]);
+    assert_eq!([limit("p0").await, limit("p1").await], [f64::INFINITY, 90.0]);
+    std::fs::write(gateway.folder().join("policy.yaml"), policy("1500ms").to_yaml()).unwrap();
+    until("the other policy's limit shows", PATIENCE, async || (limit("p1").await == 1.5).then_some(()))
+        .await;
     gateway.finish().await;
 }
 
@@ -127,6 +144,9 @@ fn labels() -> Vec<(&'static str, String)> {
     }
     listed
 }
+
+/// Longer than a changed policy may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const HEAD: &str = "\
 # Metrics
