@@ -138,7 +138,7 @@ fn labels() -> Vec<(&'static str, String)> {
         ("to", tiers),
     ];
     let used = |label: &&str| ALL.iter().any(|family| family.labels.contains(label));
-    assert!(listed.iter().all(|(label, _)| used(&label)), "a label that no family has");
+    assert!(listed.iter().all(|(label, _)| used(label)), "a label that no family has");
     for label in ALL.iter().flat_map(|family| family.labels) {
         assert!(listed.iter().any(|(listed, _)| listed == label), "what are the values of {label}?");
     }
