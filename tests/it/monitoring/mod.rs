@@ -1,6 +1,7 @@
 //! What operators are given beside the program: the list of metrics, Prometheus' rules, the runbook, Grafana's dashboard. Each names what
 //! there is, and a real Prometheus that read a real gateway has an answer to all that they ask.
 
+mod amiss;
 mod dashboard;
 mod listed;
 mod queries;
