@@ -19,8 +19,9 @@ async fn rules_and_dashboard_have_an_answer_from_a_real_prometheus() {
     if !is_wanted() {
         return;
     }
-    let gateway = gateway().await;
-    let prometheus = scraping(&[&gateway]).await;
+    let authority = Authority::new("monitoring");
+    let gateway = gateway(&authority).await;
+    let prometheus = scraping_securely(&gateway, &authority).await;
     let mut round = 0;
     let mut asked: Vec<Query> = queries().iter().flat_map(filled_in).collect();
     asked.extend(
@@ -53,11 +54,15 @@ async fn rules_and_dashboard_have_an_answer_from_a_real_prometheus() {
         assert_eq!(values.len(), 1, "{label} of {selector}: {values:?}");
     }
     for alert in rules(ALERTING) {
-        let answer = prometheus.query(&alert.expression).await;
-        let firing = answer.unwrap_or_else(|why| panic!("{}: {why}", alert.name));
         let amiss = AMISS.contains(&alert.name.as_str());
-        assert!(amiss || firing.is_empty(), "{}: {firing:?}", alert.name);
-        assert!(alert.name != AMISS[0] || !firing.is_empty(), "an old critical job is not noticed");
+        // A scrape may take too long on a busy machine, and is missed for a moment.
+        until(&format!("{} has its answer", alert.name), PATIENCE, async || {
+            let answer = prometheus.query(&alert.expression).await;
+            let firing = answer.unwrap_or_else(|why| panic!("{}: {why}", alert.name));
+            (if alert.name == AMISS[0] { !firing.is_empty() } else { amiss || firing.is_empty() })
+                .then_some(())
+        })
+        .await;
     }
     until("every rule was looked at and is well", PATIENCE, async || {
         let rules = prometheus.rules().await;
@@ -71,19 +76,38 @@ async fn rules_and_dashboard_have_an_answer_from_a_real_prometheus() {
     gateway.finish().await;
 }
 
-/// With all that has metrics of its own: TLS, a tenant that is watched, a limit of age, a bound that is soon reached.
-async fn gateway() -> Gateway {
-    let authority = Authority::new("monitoring");
+/// With all that has metrics of its own: TLS, a tenant that is watched, a limit of age, a bound that is soon reached. Operators show a token.
+async fn gateway(authority: &Authority) -> Gateway {
     let policy = Policy::calm()
         .tier("p0", "target", "{ delay: 200ms, at_least: 1000, at_most: 2000 }")
         .tier("p2", "target", "{ depth: 4 }")
         .tier("p2", "max_depth", "8")
         .top("tenants", "{ anonymous: { watch: true } }");
-    Setup::with(&policy).ingest_tls(&authority.issue(), authority.trusted()).start().await
+    let setup = Setup::with(&policy).ingest_tls(&authority.issue(), authority.trusted());
+    setup.admin_tls(&authority.issue(), authority.trusted()).admin_token(TOKEN).start().await
 }
 
 /// By the files that are shipped; only faster, and of these gateways.
 pub async fn scraping(gateways: &[&Gateway]) -> Prometheus {
+    Prometheus::start(&of(gateways), &beside()).await
+}
+
+/// As [`scraping`], over TLS and with a token, as the file says in its comments.
+async fn scraping_securely(gateway: &Gateway, authority: &Authority) -> Prometheus {
+    let mut here = of(&[gateway]);
+    for (comment, setting) in [
+        ("# authorization: { credentials_file: /etc/prometheus/", "authorization: { credentials_file: "),
+        ("# scheme: https", "scheme: https"),
+        ("# tls_config: { ca_file: /etc/prometheus/", "tls_config: { ca_file: "),
+    ] {
+        assert_eq!(here.matches(comment).count(), 1, "{comment}");
+        here = here.replace(comment, setting);
+    }
+    let secrets = [("tidegate.token", TOKEN.to_owned()), ("tidegate-ca.pem", authority.pem())];
+    Prometheus::start(&here, &[&beside()[..], &secrets].concat()).await
+}
+
+fn of(gateways: &[&Gateway]) -> String {
     let addresses = gateways.iter().map(|gateway| format!("\"{}\"", gateway.admin.address()));
     let addresses = addresses.collect::<Vec<_>>().join(", ");
     let shipped = text_of("deploy/prometheus/prometheus.yaml");
@@ -91,9 +115,11 @@ pub async fn scraping(gateways: &[&Gateway]) -> Prometheus {
         .replace("targets: [\"127.0.0.1:9090\"]", &format!("targets: [{addresses}]"))
         .replace("_interval: 15s", "_interval: 1s");
     assert!(here.matches("_interval: 1s").count() == 2 && here.contains(&addresses));
-    let beside = [("recording.rules.yaml", text_of(RECORDING)), ("alerting.rules.yaml", text_of(ALERTING))];
-    let beside = beside.each_ref().map(|(name, text)| (*name, text.as_str()));
-    Prometheus::start(&here, &beside).await
+    here
+}
+
+fn beside() -> [(&'static str, String); 2] {
+    [("recording.rules.yaml", text_of(RECORDING)), ("alerting.rules.yaml", text_of(ALERTING))]
 }
 
 /// Some jobs of every tier, more bulk than there is room for; a repetition; a fault of a client; standard work done.
@@ -124,6 +150,8 @@ fn filled(text: &str, tier: &str) -> String {
     assert!(!text.contains('$'), "{text} has a variable that nobody fills in");
     text
 }
+
+const TOKEN: &str = "a-token-of-the-queries-test";
 
 /// What may be to be seen of that: critical jobs wait for ever, the first always too long, and bulk finds no room.
 const AMISS: [&str; 4] =

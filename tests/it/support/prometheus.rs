@@ -23,12 +23,14 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// A server by this configuration, with other files beside it.
-    pub async fn start(configuration: &str, beside: &[(&str, &str)]) -> Prometheus {
+    pub async fn start(configuration: &str, beside: &[(&str, String)]) -> Prometheus {
         for _ in 0..LAUNCHES {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            for (name, content) in beside.iter().chain(&[(CONFIGURATION, configuration)]) {
+            let write = |name: &str, content: &str| {
                 std::fs::write(folder.path().join(name), content).expect("a file can be written");
-            }
+            };
+            write(CONFIGURATION, configuration);
+            beside.iter().for_each(|(name, content)| write(name, content));
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
             let child = spawn(folder.path(), address);
             let mut prometheus = Prometheus { folder, child, http: Client::new(address) };
