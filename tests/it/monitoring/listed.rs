@@ -152,8 +152,8 @@ const HEAD: &str = "\
 # Metrics
 
 <!-- Written from src/telemetry/families.rs by `make metrics`; a test compares it. -->
-`GET /metrics` on the admin listener, in the Prometheus text format. Every family is there from the start, and every series of a closed set of labels
-shows zero before anything happens. Counters begin at zero with the process. [deploy/prometheus](../deploy/prometheus) has the scrape
+`GET /metrics` on the admin listener, in the Prometheus text format. Every family is there from the start, and counters by tier and
+code show zero before anything happens; a status appears with its first answer. Counters begin at zero with the process. [deploy/prometheus](../deploy/prometheus) has the scrape
 configuration and the rules, [deploy/grafana](../deploy/grafana) the dashboard, [RUNBOOK.md](RUNBOOK.md) what to do when an alert comes.
 
 Depth, age, drain, target and pressure are of the *queue*: every replica on it shows them, so take the highest (`max by (job, tier)`). Counts, rates and shares
