@@ -55,6 +55,11 @@ fuzz-short: ## the same for ten seconds each, as CI does; skipped, and says so, 
 fuzz-keep: ## add to fuzz/corpus what fuzzing found beyond it
 	scripts/fuzz keep $(TARGET)
 
+metrics: ## write docs/METRICS.md anew from the code; otherwise a test compares it
+	@scripts/need $(BUILD)
+	TIDEGATE_WRITE_METRICS=1 cargo test --locked --test it -- monitoring::listed::the_list_that_is_kept
+	@git diff --stat -- docs/METRICS.md
+
 openapi: ## write docs/openapi.json anew from the code; otherwise a test compares it
 	@scripts/need $(BUILD)
 	TIDEGATE_WRITE_OPENAPI=1 cargo test --locked --test it -- openapi::the_document_that_is_served
@@ -65,13 +70,8 @@ schema: ## write policies/schema.json anew from the code; otherwise a test compa
 	TIDEGATE_WRITE_SCHEMA=1 cargo test --locked --lib -- schema::tests::the_schema_that_is_kept
 	@git diff --stat -- policies/schema.json
 
-metrics: ## write docs/METRICS.md anew from the code; otherwise a test compares it
-	@scripts/need $(BUILD)
-	TIDEGATE_WRITE_METRICS=1 cargo test --locked --test it -- monitoring::listed::the_list_that_is_kept
-	@git diff --stat -- docs/METRICS.md
-
-bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
-	@scripts/need $(BUILD) wrk curl redis-server redis-cli redis-benchmark java
+bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, over TLS and HTTP/2, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
+	@scripts/need $(BUILD) wrk h2load curl openssl redis-server redis-cli redis-benchmark java
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
 	load-tests/bench/tls.sh

@@ -194,11 +194,14 @@ families! {
         "Readings of the keys file by result."
         => "`rejected`: correct the keys file; the keys from before are in force.";
     LIMITED_CLIENTS = Gauge "tidegate_limited_clients" [] in "clients"
-        "Clients that the client limit remembers, at the last sweep."
+        "Clients that the client limit remembers."
         => "Very many: the limit counts addresses of a proxy or an attack; look at how clients are told apart.";
     TLS_EXPIRY = Gauge "tidegate_tls_certificate_expiry_seconds" ["listener"] in "seconds"
         "Seconds until the certificate in force, or one of its chain, expires; below zero once it has."
         => "Renew the certificate; the files are watched, no restart is needed.";
+    TLS_FAILED = Counter "tidegate_tls_handshakes_failed_total" ["listener", "reason"] in "handshakes"
+        "TLS handshakes that failed, by why."
+        => "`refused_by_client` after a renewal: clients do not trust the new certificate. `timeout`: somebody opens connections and says nothing.";
     TENANT_ADMITTED = Counter "tidegate_tenant_jobs_admitted_total" ["tenant"] in "jobs"
         "Jobs stored of the tenants that the policy watches."
         => "Who is loud: compare the tenants.";
