@@ -1,4 +1,5 @@
-//! Latency quantiles of the last minute or so, by hdrhistogram: exact to 1 %, the tail included.
+//! Quantiles of durations over the last minute or so, by hdrhistogram: exact to 1 %, the tail included. For latencies, and
+//! for the returns that refusals promise.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +12,7 @@ use hdrhistogram::Histogram;
 pub struct Quantiles {
     /// Samples they are made of.
     pub count: u64,
-    /// Half of the requests were faster.
+    /// Half of them were shorter.
     pub p50: f64,
     /// 90 % were.
     pub p90: f64,
@@ -19,7 +20,7 @@ pub struct Quantiles {
     pub p99: f64,
     /// 99.9 % were.
     pub p999: f64,
-    /// The slowest.
+    /// The longest.
     pub max: f64,
 }
 
@@ -49,7 +50,7 @@ impl Latency {
         Ok(Latency { periods: Mutex::new(Periods { present: empty.clone(), previous: empty }) })
     }
 
-    /// Records one duration; longer ones than two minutes count as two minutes.
+    /// Records one duration; longer ones than an hour count as an hour.
     pub fn record(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         self.periods.lock().unwrap_or_else(PoisonError::into_inner).present.saturating_record(micros);
@@ -84,10 +85,10 @@ impl Latency {
     }
 }
 
-/// No request lives longer: the request timeout is far below.
-const LONGEST_MICROS: u64 = 120_000_000;
+/// An hour: no request lives as long, and few policies promise a return that late.
+const LONGEST_MICROS: u64 = 3_600_000_000;
 
-/// 1 % of error, and a histogram of about 20 KB.
+/// 1 % of error, and a histogram of about 25 KB.
 const SIGNIFICANT_DIGITS: u8 = 2;
 
 #[cfg(test)]

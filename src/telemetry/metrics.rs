@@ -43,6 +43,7 @@ pub struct Metrics {
     reloads: IntCounterVec,
     reload_rejected: GaugeVec,
     latency: TierMap<Latency>,
+    returns: TierMap<Latency>,
 }
 
 /// Why the table could not be built: a mistake in the table itself.
@@ -118,7 +119,7 @@ impl Metrics {
         let stored_late = family::JOBS_STORED_LATE.counters(&registry)?;
         let store = family::STORE_DURATION.histograms(&registry, STORE_SECONDS)?;
         let duplicate = family::JOBS_DUPLICATE.counters(&registry)?;
-        let latencies = (Latency::new()?, Latency::new()?, Latency::new()?);
+        let three = || Ok::<_, MetricsError>((Latency::new()?, Latency::new()?, Latency::new()?));
         let metrics = Metrics {
             scraped: Scraped::new(&registry, classic_names)?,
             shadow: ShadowCounts::new(&registry)?,
@@ -140,7 +141,8 @@ impl Metrics {
             decision: family::DECISION_DURATION.histogram(&registry, DECISION_SECONDS)?,
             store: TierMap::from_fn(|tier| store.with_label_values(&[tier.as_str()])),
             retry_after: family::RETRY_AFTER.histograms(&registry, RETRY_AFTER_SECONDS)?,
-            latency: TierMap::from(latencies),
+            latency: TierMap::from(three()?),
+            returns: TierMap::from(three()?),
             registry,
         };
         metrics.show_from_the_start();
@@ -208,6 +210,9 @@ impl Metrics {
     /// Records one Retry-After given.
     pub fn retry_after(&self, tier: Option<Tier>, after: Duration) {
         self.retry_after.with_label_values(&[label(tier)]).observe(after.as_secs_f64());
+        if let Some(tier) = tier {
+            self.returns[tier].record(after);
+        }
     }
 
     /// Records the time one admission decision took.
@@ -266,10 +271,15 @@ impl Metrics {
         self.latency[tier].quantiles()
     }
 
-    /// Lets latencies of more than a minute ago be forgotten. Called twice a minute.
+    /// Quantiles of the Retry-After that a tier's refusals were given over the last minute.
+    pub fn returns(&self, tier: Tier) -> Quantiles {
+        self.returns[tier].quantiles()
+    }
+
+    /// Lets latencies and promised returns of more than a minute ago be forgotten. Called twice a minute.
     pub fn rotate_latencies(&self) {
-        for (_, latency) in self.latency.iter() {
-            latency.rotate();
+        for (_, durations) in self.latency.iter().chain(self.returns.iter()) {
+            durations.rotate();
         }
     }
 

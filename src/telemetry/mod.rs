@@ -1,7 +1,9 @@
-//! Floor 3: what operators see: metrics, latencies, logs.
+//! Floor 3: what operators see: metrics, latencies, the last hour, what it means, logs.
 
+pub mod diagnosis;
 pub mod families;
-pub mod handshakes;
+pub mod flow;
+pub mod history;
 pub mod latency;
 pub mod log;
 pub mod metrics;
