@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 use subtle::ConstantTimeEq;
 
 use crate::domain::code::Code;
+use crate::server::admin::dashboard;
 use crate::server::problem::Problem;
 
 /// The rules of one admin listener.
@@ -33,12 +34,16 @@ impl Guard {
     /// Lets a request in.
     ///
     /// # Errors
-    /// 403 `origin_not_allowed` for a foreign host or origin, 401 `unauthenticated` without the token.
+    /// 403 `origin_not_allowed` for a foreign host or origin, 401 `unauthenticated` without the token. The dashboard's page
+    /// holds no data and must be there to ask for the token.
     pub fn check(&self, request: &Request) -> Result<(), Problem> {
         if matches!(request.uri().path(), "/healthz" | "/readyz") {
             return Ok(());
         }
         self.check_host(request.uri(), request.headers())?;
+        if dashboard::holds(request.uri().path()) {
+            return Ok(());
+        }
         self.check_token(request.headers())
     }
 
@@ -192,6 +197,21 @@ mod tests {
             refusal(&guard, &[("host", "evil.example"), ("authorization", "Bearer sesame")]),
             Some(Code::OriginNotAllowed)
         );
+    }
+
+    #[test]
+    fn the_page_is_given_without_the_token_but_not_to_foreigners() {
+        let guard = guard("0.0.0.0:9090", Some("sesame"));
+        let asked = |path, host| {
+            guard.check(&request(path, &[("host", host)])).err().map(|problem| problem.code())
+        };
+        for path in ["/dashboard", "/dashboard/main.js"] {
+            assert_eq!(asked(path, "localhost:9090"), None, "{path}");
+            assert_eq!(asked(path, "evil.example"), Some(Code::OriginNotAllowed), "{path}");
+        }
+        for path in ["/dashboards", "/v1/dashboard", "/v1/history", "//dashboard"] {
+            assert_eq!(asked(path, "localhost:9090"), Some(Code::Unauthenticated), "{path}");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The admin listener: what operators see and do.
 
 mod call;
+pub mod dashboard;
 pub mod dead_letters;
 pub mod events;
 pub mod guard;
+pub mod history;
 pub mod policy;
 pub(super) mod selection;
 pub mod status;
@@ -27,7 +29,7 @@ use crate::runtime::reload::PolicyDesk;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
-use crate::server::client_limit::ClientLimit;
+use crate::server::admin::history::{Past, Pulse};
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
 use crate::server::{health, only_get, only_post, openapi, refuse_method, unread};
@@ -41,6 +43,7 @@ pub struct Admin {
     keys: Option<Arc<KeyRing>>,
     clients: Option<Arc<ClientLimit>>,
     events: Events,
+    past: Past,
 }
 
 impl Admin {
@@ -54,7 +57,12 @@ impl Admin {
         keys: Option<Arc<KeyRing>>,
         clients: Option<Arc<ClientLimit>>,
     ) -> Arc<Admin> {
-        Arc::new(Admin { gateway, policy, limits, guard, keys, clients, events: Events::new() })
+        let (events, past) = (Events::new(), Past::default());
+        Arc::new(Admin { gateway, policy, limits, guard, keys, events, past })
+    }
+
+    fn pulse(&self) -> Pulse {
+        self.past.pulse()
     }
 }
 
@@ -65,6 +73,7 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/metrics", only_get(metrics))
         .route("/v1/status", only_get(status::show))
         .route("/v1/events", only_get(events::show))
+        .route("/v1/history", only_get(history::show))
         .route("/v1/policy", get(policy::show).put(policy::check).fallback(no_such_method_of_the_policy))
         .route("/v1/policy/history", only_get(policy::list))
         .route("/v1/policy/reload", only_post(policy::reload))
@@ -73,6 +82,8 @@ pub fn admin_router(state: Arc<Admin>) -> Router {
         .route("/v1/dead-letters/{id}", only_get(dead_letters::show))
         .route("/v1/dead-letters/replay", only_post(dead_letters::replay))
         .route("/v1/dead-letters/purge", only_post(dead_letters::purge))
+        .route("/dashboard", only_get(dashboard::page))
+        .route("/dashboard/{asset}", only_get(dashboard::asset))
         .route("/openapi.json", only_get(openapi::show))
         .route("/healthz", only_get(health::live))
         .route("/readyz", only_get(ready))

@@ -1,6 +1,8 @@
 //! `GET /v1/status`: everything of this moment, as JSON.
 
 mod policy;
+mod share;
+mod state;
 mod tls;
 mod topic;
 
@@ -20,15 +22,18 @@ use crate::policy::Policy;
 use crate::queue::{Durability, GroupBacklog, JobQueue};
 use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
-use crate::runtime::share::Share;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::Admin;
 use crate::server::admin::status::policy::{PolicyStatus, ShadowStatus};
+use crate::server::admin::status::share::ShareStatus;
+use crate::server::admin::status::state::{Bounds, StateStatus, scene};
 use crate::server::admin::status::tls::TlsStatus;
 use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
 use crate::server::openapi::words;
+use crate::telemetry::diagnosis::{Diagnosis, Scene};
+use crate::telemetry::flow::Flow;
 use crate::telemetry::latency::Quantiles;
 use crate::telemetry::metrics::Counts;
 
@@ -104,46 +109,6 @@ impl KeysStatus {
     }
 }
 
-/// What this gateway has of what all that share its backend let in.
-#[derive(Serialize, JsonSchema)]
-struct ShareStatus {
-    #[schemars(schema_with = "words::share_mode")]
-    mode: &'static str,
-    /// The replicas as this one knows them, itself included.
-    replicas: usize,
-    /// This one's part of each tier: 1 alone, 0 without a share yet.
-    fraction: Fractions,
-    /// Seconds since the others' counts were last read; null where they never were. While it grows, each keeps its last
-    /// share.
-    age_seconds: Option<f64>,
-    /// Lines of others that could not be read, since the start.
-    unreadable: u64,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Fractions {
-    p0: f64,
-    p1: f64,
-    p2: f64,
-}
-
-impl ShareStatus {
-    fn of(share: Option<&Share>, reports: &TierMap<TickReport>) -> ShareStatus {
-        let state = share.map(Share::state);
-        ShareStatus {
-            mode: if share.is_some() { "redis" } else { "alone" },
-            replicas: state.map_or(1, |state| state.replicas),
-            fraction: Fractions {
-                p0: reports[Tier::P0].share,
-                p1: reports[Tier::P1].share,
-                p2: reports[Tier::P2].share,
-            },
-            age_seconds: state.and_then(|state| state.age).as_ref().map(Duration::as_secs_f64),
-            unreadable: state.map_or(0, |state| state.unreadable),
-        }
-    }
-}
-
 #[derive(Serialize, JsonSchema)]
 struct Tiers<'a> {
     p0: TierStatus<'a>,
@@ -155,6 +120,11 @@ struct Tiers<'a> {
 #[derive(Serialize, JsonSchema)]
 struct TierStatus<'a> {
     queue: &'a str,
+    /// What it means, in words.
+    state: StateStatus,
+    bounds: Bounds,
+    /// What comes and goes, over the last five seconds.
+    flow: Flow,
     /// What a receipt can say now.
     #[schemars(schema_with = "words::durability")]
     durability: &'static str,
@@ -199,6 +169,8 @@ struct TierStatus<'a> {
     counts: Counts,
     jobs: Jobs,
     latency_seconds: Quantiles,
+    /// The Retry-After given, over the last minute.
+    retry_after_seconds: Quantiles,
 }
 
 /// What stands before one group of consumers.
@@ -252,7 +224,21 @@ impl<'a> Status<'a> {
         let totals = gateway.queue.totals();
         let spool = gateway.queue.spool();
         let board = admin.policy.board();
+        let pulse = admin.pulse();
+        let said = |tier: Tier| {
+            let outage = gateway.queue.outage(tier);
+            let outage = outage.as_ref().map(|outage| &*outage.detail);
+            let deleted_in = gateway.queue.topic(tier).and_then(|topic| topic.retention.deleted_in);
+            let spooled = spool.depth[tier];
+            let returns = gateway.metrics.returns(tier);
+            let scene = scene(tier, policy, &reports, &pulse);
+            Diagnosis::of(&Scene { outage, deleted_in, spooled, returns, ..scene })
+        };
         let tier = |tier: Tier| TierStatus {
+            state: StateStatus::from(said(tier)),
+            bounds: Bounds::of(&policy.regulator.tiers[tier]),
+            flow: pulse.flow[tier],
+            retry_after_seconds: gateway.metrics.returns(tier),
             counts: gateway.metrics.counts(tier),
             latency_seconds: gateway.metrics.latency(tier),
             durability: gateway.queue.durability(tier).as_str(),
@@ -308,6 +294,9 @@ impl<'a> TierStatus<'a> {
     fn of(queue: &'a str, report: &TickReport, totals: &Totals) -> TierStatus<'a> {
         TierStatus {
             queue,
+            state: StateStatus::default(),
+            bounds: Bounds::default(),
+            flow: Flow::default(),
             durability: Durability::Memory.as_str(),
             depth: report.backlog.depth(),
             waiting: report.backlog.waiting,
@@ -349,6 +338,7 @@ impl<'a> TierStatus<'a> {
                 lost: totals.lost,
             },
             latency_seconds: Quantiles::default(),
+            retry_after_seconds: Quantiles::default(),
         }
     }
 }

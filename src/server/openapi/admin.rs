@@ -12,7 +12,7 @@ use crate::server::openapi::schemas::tiers;
 pub fn operations() -> Vec<Operation> {
     let dead_letters = [list(), show(), replay(), purge()];
     let policies = [policy(), check(), history(), reload(), roll_back()];
-    let others = [metrics(), status(), events(), document()];
+    let others = [metrics(), status(), events(), past(), page(), asset(), document()];
     others.into_iter().chain(policies).chain(dead_letters).collect()
 }
 
@@ -46,6 +46,40 @@ fn events() -> Operation {
         )
         .answers_with(StatusCode::OK, "A stream of events.", json!({ "text/event-stream": { "schema": event } }))
         .refuses(&[Code::Overloaded, Code::Draining])
+}
+
+fn past() -> Operation {
+    get("/v1/history", "history", "The last hour, one point per five seconds").answers(
+        StatusCode::OK,
+        "The points by columns, the oldest first.",
+        "History",
+    )
+}
+
+fn page() -> Operation {
+    let summary = "The page that shows all of it to people";
+    Operation::new(ADMIN, Method::GET, "/dashboard", "dashboard", summary)
+        .described("It holds no data and needs no token; what it shows it asks for with the operator's.")
+        .answers_with(StatusCode::OK, "HTML.", text("text/html"))
+        .refuses(&[Code::OriginNotAllowed])
+}
+
+fn asset() -> Operation {
+    let content = json!({
+        "text/javascript": { "schema": { "type": "string" } },
+        "text/css": { "schema": { "type": "string" } },
+        "image/svg+xml": { "schema": { "type": "string" } },
+    });
+    Operation::new(ADMIN, Method::GET, "/dashboard/{asset}", "dashboardAsset", "A file of the page")
+        .parameter(json!({
+            "name": "asset",
+            "in": "path",
+            "required": true,
+            "description": "The file's name.",
+            "schema": { "type": "string", "examples": ["main.js"] },
+        }))
+        .answers_with(StatusCode::OK, "The file.", content)
+        .refuses(&[Code::OriginNotAllowed, Code::NotFound])
 }
 
 fn policy() -> Operation {

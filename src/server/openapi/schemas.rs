@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::tier::Tier;
 use crate::server::admin::dead_letters::{PageBody, ResultsBody, Shown};
+use crate::server::admin::history::HistoryStatus;
 use crate::server::admin::policy::{CheckBody, FaultBody, HistoryBody, PolicyBody, ReloadBody};
 use crate::server::admin::{selection, status::Status};
 use crate::server::batch::tally::Members;
@@ -46,6 +47,7 @@ fn answers(generator: &mut SchemaGenerator) {
     generator.subschema_for::<reply::Jobs<'_>>();
     generator.subschema_for::<reply::Results>();
     generator.subschema_for::<Status<'_>>();
+    generator.subschema_for::<HistoryStatus>();
     generator.subschema_for::<PolicyBody<'_>>();
     generator.subschema_for::<ReloadBody>();
     generator.subschema_for::<CheckBody<'_>>();

@@ -97,7 +97,7 @@ fn routed(source: &str) -> BTreeSet<String> {
 
 /// What `Allow` says to a method that no path has.
 async fn allowed(router: &Router, path: &str) -> BTreeSet<String> {
-    let path = path.replace("{id}", "018bcfe5-687b-7fff-8fff-ffffffffffff");
+    let path = path.replace("{id}", "018bcfe5-687b-7fff-8fff-ffffffffffff").replace("{asset}", "main.js");
     let answer = send(router, "BREW", &path, &[("host", "localhost")], Body::empty()).await;
     assert_eq!(answer.code(), (405, "method_not_allowed".to_owned()), "{path}");
     answer.header("allow").unwrap_or_default().split(", ").map(str::to_owned).collect()

@@ -12,6 +12,7 @@ use crate::domain::verdict::Verdict;
 use crate::queue::embedded::lease::LeaseToken;
 use crate::queue::{Durability, GroupState};
 use crate::server::fields::Text;
+use crate::telemetry::diagnosis::{Cause, Severity, State};
 
 /// A tier.
 pub fn tier(_: &mut SchemaGenerator) -> Schema {
@@ -109,6 +110,26 @@ pub fn signal(_: &mut SchemaGenerator) -> Schema {
 /// What held the rate, or null.
 pub fn clamp_or_null(_: &mut SchemaGenerator) -> Schema {
     one_of_or_null(&["min", "max", "stale"])
+}
+
+/// The state of a tier.
+pub fn state(_: &mut SchemaGenerator) -> Schema {
+    one_of(State::WORDS)
+}
+
+/// How much a state matters.
+pub fn severity(_: &mut SchemaGenerator) -> Schema {
+    one_of(Severity::WORDS)
+}
+
+/// What is behind a state, or null.
+pub fn cause_or_null(_: &mut SchemaGenerator) -> Schema {
+    one_of_or_null(Cause::WORDS)
+}
+
+/// What rules without a signal.
+pub fn on_stale(_: &mut SchemaGenerator) -> Schema {
+    one_of(&["hold", "floor", "shut", "open"])
 }
 
 /// The closed list of codes, as one named schema.

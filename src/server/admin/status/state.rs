@@ -1,0 +1,106 @@
+//! A tier's state in `GET /v1/status`: the words for it, and the bounds that the policy sets it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::domain::tier::{Tier, TierMap};
+use crate::policy::Policy;
+use crate::regulator::report::TickReport;
+use crate::regulator::settings::{OnStale, TierSettings};
+use crate::server::admin::history::Pulse;
+use crate::server::openapi::words;
+use crate::telemetry::diagnosis::{Diagnosis, Scene};
+
+/// What the state of a tier means.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "TierState")]
+pub(super) struct StateStatus {
+    #[schemars(schema_with = "words::state")]
+    word: &'static str,
+    #[schemars(schema_with = "words::severity")]
+    severity: &'static str,
+    /// What is behind it; null where nothing is wrong.
+    #[schemars(schema_with = "words::cause_or_null")]
+    cause: Option<&'static str>,
+    /// The state with its numbers.
+    sentence: String,
+    /// The cause with its numbers.
+    reason: Option<String>,
+    /// Who is refused, and until when; null where nobody is.
+    refused: Option<String>,
+    /// What an operator can do.
+    advice: Option<String>,
+}
+
+/// What the policy in force sets a tier.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "TierBounds")]
+pub(super) struct Bounds {
+    /// The hard bound on the depth, in jobs.
+    max_depth: u64,
+    /// Depth at which the tier is shed; null where it never is.
+    shed_at: Option<u64>,
+    /// Depth below which it is taken again.
+    shed_until: Option<u64>,
+    /// In jobs per second.
+    rate_min: f64,
+    /// In jobs per second; null is no limit.
+    rate_max: Option<f64>,
+    /// What rules without a signal.
+    #[schemars(schema_with = "words::on_stale")]
+    on_stale: &'static str,
+    /// Whether it is shed while a higher tier is at its bound.
+    yields: bool,
+}
+
+impl From<Diagnosis> for StateStatus {
+    fn from(said: Diagnosis) -> StateStatus {
+        let Diagnosis { state, severity, cause, sentence, reason, refused, advice } = said;
+        let cause = cause.map(|cause| cause.as_str());
+        let (word, severity) = (state.as_str(), severity.as_str());
+        StateStatus { word, severity, cause, sentence, reason, refused, advice }
+    }
+}
+
+impl Bounds {
+    pub(super) fn of(settings: &TierSettings) -> Bounds {
+        Bounds {
+            max_depth: settings.max_depth,
+            shed_at: settings.shed.map(|shed| shed.at),
+            shed_until: settings.shed.map(|shed| shed.until),
+            rate_min: settings.rate.min.jobs_per_second(),
+            rate_max: settings.rate.max.map(|rate| rate.jobs_per_second()),
+            on_stale: match settings.on_stale {
+                OnStale::Hold => "hold",
+                OnStale::Floor => "floor",
+                OnStale::Shut => "shut",
+                OnStale::Open => "open",
+            },
+            yields: settings.yields,
+        }
+    }
+}
+
+/// What policy, law and history say of a tier; the backend's side is left open.
+pub(super) fn scene<'a>(
+    tier: Tier,
+    policy: &'a Policy,
+    reports: &'a TierMap<TickReport>,
+    pulse: &Pulse,
+) -> Scene<'a> {
+    let settings = &policy.regulator.tiers[tier];
+    let higher_full = reports.iter().filter(|(other, report)| *other < tier && report.full).map(|(other, _)| other);
+    Scene {
+        tier,
+        queue: &policy.tiers[tier].queue,
+        report: &reports[tier],
+        settings,
+        flow: pulse.flow[tier],
+        usual_drain: pulse.usual_drain[tier],
+        returns: Default::default(),
+        outage: None,
+        spooled: 0,
+        yields_to: higher_full.last().filter(|_| settings.yields),
+        deleted_in: None,
+    }
+}
