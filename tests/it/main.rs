@@ -21,6 +21,7 @@ mod cloud_events;
 mod compression;
 mod connections;
 mod cors;
+mod dashboard;
 mod dead_letters;
 mod events;
 mod explain;

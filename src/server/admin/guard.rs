@@ -202,9 +202,8 @@ mod tests {
     #[test]
     fn the_page_is_given_without_the_token_but_not_to_foreigners() {
         let guard = guard("0.0.0.0:9090", Some("sesame"));
-        let asked = |path, host| {
-            guard.check(&request(path, &[("host", host)])).err().map(|problem| problem.code())
-        };
+        let asked =
+            |path, host| guard.check(&request(path, &[("host", host)])).err().map(|problem| problem.code());
         for path in ["/dashboard", "/dashboard/main.js"] {
             assert_eq!(asked(path, "localhost:9090"), None, "{path}");
             assert_eq!(asked(path, "evil.example"), Some(Code::OriginNotAllowed), "{path}");

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admission::tenants::roll::TenantReport;
-use crate::domain::tier::{Tier, TierMap};
+use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
@@ -396,6 +396,7 @@ mod tests {
 
     use super::*;
     use crate::domain::backlog::{Backlog, Flows, Reading};
+    use crate::domain::tier::TierMap;
     use crate::domain::units::Rate;
     use crate::policy::Policy;
     use crate::regulator::Regulator;

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod book;
+pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod coded;

@@ -62,7 +62,11 @@ const PAGE: Asset = Asset {
 };
 
 const ASSETS: &[Asset] = &[
-    Asset { name: "style.css", media_type: "text/css; charset=utf-8", content: include_bytes!("assets/style.css") },
+    Asset {
+        name: "style.css",
+        media_type: "text/css; charset=utf-8",
+        content: include_bytes!("assets/style.css"),
+    },
     Asset { name: "icon.svg", media_type: "image/svg+xml", content: include_bytes!("assets/icon.svg") },
     script("main.js", include_bytes!("assets/main.js")),
     script("amounts.js", include_bytes!("assets/amounts.js")),

@@ -89,7 +89,8 @@ pub(super) fn scene<'a>(
     pulse: &Pulse,
 ) -> Scene<'a> {
     let settings = &policy.regulator.tiers[tier];
-    let higher_full = reports.iter().filter(|(other, report)| *other < tier && report.full).map(|(other, _)| other);
+    let higher_full =
+        reports.iter().filter(|(other, report)| *other < tier && report.full).map(|(other, _)| other);
     Scene {
         tier,
         queue: &policy.tiers[tier].queue,

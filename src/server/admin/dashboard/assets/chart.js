@@ -107,7 +107,7 @@ export class Chart {
       const height = y(value).toFixed(1);
       return [
         drawn("path", { class: `line ${name}`, d: `M${LEFT} ${height}H${this.width - RIGHT}` }),
-        drawn("text", { class: `tick on ${name}`, x: this.width - RIGHT, y: Number(height) - 3, "text-anchor": "end" }, label),
+        drawn("text", { class: `tick on ${name}`, x: this.width - RIGHT, y: Number(height) + (height < 14 ? 11 : -3), "text-anchor": "end" }, label),
       ];
     }));
   }
