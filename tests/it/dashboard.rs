@@ -287,7 +287,6 @@ async fn page_and_files_are_given_without_the_token_and_hold_to_a_strict_policy(
             .send()
             .await
             .problem(403, "origin_not_allowed");
-        gateway.ingest.get(path).send().await.problem(404, "not_found");
         without.ask(Method::POST, path).send().await.problem(405, "method_not_allowed");
     }
     without.get("/dashboard/none.js").send().await.problem(404, "not_found");

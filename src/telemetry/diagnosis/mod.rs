@@ -43,6 +43,8 @@ pub struct Scene<'a> {
     pub yields_to: Option<Tier>,
     /// Until unread jobs are deleted, at this pace.
     pub deleted_in: Option<Duration>,
+    /// The pauses of a job that fails again and again, together: so long it waits without a worker being at fault.
+    pub retries: Duration,
 }
 
 /// What it means.

@@ -38,10 +38,15 @@ pub(super) fn state(scene: &Scene<'_>) -> State {
     }
 }
 
-/// Jobs wait, none is under way, and none was taken for longer than a pause between two polls.
+/// Jobs wait, and none was taken for longer than pauses between polls and attempts explain.
 fn is_stalled(scene: &Scene<'_>) -> bool {
     let report = scene.report;
-    let old = report.backlog.oldest_age.is_some_and(|age| age >= STALLED_AFTER);
+    let patience = match scene.tier {
+        Tier::P0 => STALLED_AFTER,
+        Tier::P1 => 3 * STALLED_AFTER,
+        Tier::P2 => 12 * STALLED_AFTER,
+    };
+    let old = report.backlog.oldest_age.is_some_and(|age| age >= patience.saturating_add(scene.retries));
     old && report.recent_drain.jobs_per_second() <= 0.0 && scene.flow.done <= 0.0
 }
 
@@ -176,5 +181,6 @@ fn when_below(scene: &Scene<'_>, what: &str, mark: u64) -> String {
 const DELETED_SOON: Duration = Duration::from_secs(2 * 3_600);
 const DELETED_AT_ONCE: Duration = Duration::from_secs(600);
 
-/// Workers that poll take longer pauses than a control step, and shorter ones than this.
+/// Workers that poll take longer pauses than a control step, and shorter ones than this; those of work that may wait
+/// longer ones.
 const STALLED_AFTER: Duration = Duration::from_secs(10);

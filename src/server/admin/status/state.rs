@@ -1,15 +1,18 @@
 //! A tier's state in `GET /v1/status`: the words for it, and the bounds that the policy sets it.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::tier::{Tier, TierMap};
-use crate::policy::Policy;
+use crate::policy::{Policy, RetryPolicy};
 use crate::regulator::report::TickReport;
 use crate::regulator::settings::{OnStale, TierSettings};
 use crate::server::admin::history::Pulse;
 use crate::server::openapi::words;
 use crate::telemetry::diagnosis::{Diagnosis, Scene};
+use crate::telemetry::latency::Quantiles;
 
 /// What the state of a tier means.
 #[derive(Default, Serialize, JsonSchema)]
@@ -98,10 +101,43 @@ pub(super) fn scene<'a>(
         settings,
         flow: pulse.flow[tier],
         usual_drain: pulse.usual_drain[tier],
-        returns: Default::default(),
+        returns: Quantiles::default(),
         outage: None,
         spooled: 0,
         yields_to: higher_full.last().filter(|_| settings.yields),
         deleted_in: None,
+        retries: pauses(&policy.tiers[tier].retry),
+    }
+}
+
+/// The pauses before all further attempts together.
+fn pauses(retry: &RetryPolicy) -> Duration {
+    let mut all = Duration::ZERO;
+    let mut pause = retry.backoff.min(retry.max_backoff);
+    for _ in 1..retry.attempts.min(MOST_ATTEMPTS) {
+        all = all.saturating_add(pause);
+        pause = pause.saturating_mul(2).min(retry.max_backoff);
+    }
+    all
+}
+
+/// Of more attempts the pauses are longer than anybody waits to be told.
+const MOST_ATTEMPTS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let retry = |attempts, backoff, max_backoff| RetryPolicy {
+            attempts,
+            backoff: Duration::from_secs(backoff),
+            max_backoff: Duration::from_secs(max_backoff),
+        };
+        assert_eq!(pauses(&retry(3, 1, 60)), Duration::from_secs(3));
+        assert_eq!(pauses(&retry(1, 1, 60)), Duration::ZERO);
+        assert_eq!(pauses(&retry(5, 10, 30)), Duration::from_secs(10 + 20 + 30 + 30));
+        assert_eq!(pauses(&retry(u32::MAX, 10, 10)), Duration::from_secs(990));
     }
 }

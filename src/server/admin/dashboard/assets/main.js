@@ -15,6 +15,9 @@ const STALE_AFTER = 3;
 const WATCH = 500;
 const LONGEST_PAUSE = 8000;
 
+/** Charts show a minute at least, in milliseconds. */
+const YOUNG = 60000;
+
 const gateway = new Gateway();
 const series = new Series();
 const announcer = new Announcer();
@@ -119,7 +122,9 @@ function draw() {
   const words = at === null ? "now" : `${clock(series.times[at])}, ${seconds(Math.round((to - series.times[at]) / 1000))} ago`;
   say(byId("looked"), words);
   mark(slider, "aria-valuetext", words);
-  for (const panel of panels.values()) panel.draw({ times: series.times, tiers: series.tiers, from: to - span, to, at });
+  // A young gateway fills the charts all the same.
+  const from = Math.max(to - span, Math.min(series.times[0], to - YOUNG));
+  for (const panel of panels.values()) panel.draw({ times: series.times, tiers: series.tiers, from, to, at });
 }
 
 /** Says how the connection stands; what is old is marked so, on the page and in its title. */
