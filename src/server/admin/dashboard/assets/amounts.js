@@ -25,7 +25,7 @@ export function percent(part) {
 export function seconds(span) {
   if (!known(span)) return "–";
   if (span === 0) return "0 s";
-  if (span < 0.0995) return `${tenths.format(span * 1000)} ms`;
+  if (span < 0.0995) return `${number(span * 1000)} ms`;
   if (span < 9.95) return `${tenths.format(span)} s`;
   if (span < 119.5) return `${Math.round(span)} s`;
   if (span < 7170) return `${Math.round(span / 60)} min`;

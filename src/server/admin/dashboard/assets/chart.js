@@ -29,7 +29,7 @@ export class Chart {
     }).observe(this.svg);
   }
 
-  /** Draws the columns from `from` to `to` (milliseconds); `at` is the index looked at, `marks` are `{ name, label, value }`. */
+  /** Draws the columns from `from` to `to` (milliseconds); `at` is the index looked at, `marks` are `{ name, label, value, low? }`. */
   draw({ times, columns, from, to, at, marks = [] }) {
     this.again = () => this.draw({ times, columns, from, to, at, marks });
     Object.assign(this, { from, to });
@@ -103,11 +103,15 @@ export class Chart {
   }
 
   #marks(marks, y) {
-    this.markGroup.replaceChildren(...marks.flatMap(({ name, label, value }) => {
+    this.markGroup.replaceChildren(...marks.flatMap(({ name, label, value, low }) => {
       const height = y(value).toFixed(1);
       return [
         drawn("path", { class: `line ${name}`, d: `M${LEFT} ${height}H${this.width - RIGHT}` }),
-        drawn("text", { class: `tick on ${name}`, x: this.width - RIGHT, y: Number(height) + (height < 14 ? 11 : -3), "text-anchor": "end" }, label),
+        // At one end the way up, at the other the way down: they may be close to each other.
+        drawn("text", {
+          class: "tick", y: Number(height) + (height < 14 ? 11 : -3),
+          x: low ? LEFT + 4 : this.width - RIGHT, "text-anchor": low ? "start" : "end",
+        }, label),
       ];
     }));
   }

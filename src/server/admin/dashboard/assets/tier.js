@@ -98,7 +98,7 @@ export class TierPanel {
     const { shed_at: at, shed_until: until, max_depth: most } = this.bounds;
     const marks = [
       { name: "shed-at", label: "shed", value: at },
-      { name: "shed-until", label: "reopens", value: until },
+      { name: "shed-until", label: "reopens", value: until, low: true },
       { name: "bound", label: "bound", value: most },
     ];
     const columns = view.tiers[this.tier];
