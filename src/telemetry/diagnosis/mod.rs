@@ -131,8 +131,8 @@ impl Diagnosis {
     /// Says what a scene means.
     pub fn of(scene: &Scene<'_>) -> Diagnosis {
         let state = standing::state(scene);
-        let severity = standing::severity(scene, state);
         let cause = cause::of(scene, state);
+        let severity = standing::severity(scene, state, cause);
         Diagnosis {
             state,
             severity,

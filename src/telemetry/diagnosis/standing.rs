@@ -6,7 +6,7 @@ use crate::domain::tier::Tier;
 use crate::regulator::report::Signal;
 use crate::regulator::settings::OnStale;
 use crate::telemetry::diagnosis::amount::{jobs, rate, seconds};
-use crate::telemetry::diagnosis::{Scene, Severity, State, name, waiting};
+use crate::telemetry::diagnosis::{Cause, Scene, Severity, State, name, waiting};
 
 /// The first state that holds.
 pub(super) fn state(scene: &Scene<'_>) -> State {
@@ -51,7 +51,7 @@ fn is_stalled(scene: &Scene<'_>) -> bool {
 }
 
 /// Critical work matters more, work that waits by design less.
-pub(super) fn severity(scene: &Scene<'_>, state: State) -> Severity {
+pub(super) fn severity(scene: &Scene<'_>, state: State, cause: Option<Cause>) -> Severity {
     let refuses = scene.flow.refused() > 0.0;
     match (state, scene.tier) {
         (State::Away | State::Full, _) => Severity::Critical,
@@ -64,6 +64,8 @@ pub(super) fn severity(scene: &Scene<'_>, state: State) -> Severity {
         }
         (State::Spooling | State::Yielding | State::Expiring, _) => Severity::Warning,
         (State::Throttled, Tier::P0) => Severity::Critical,
+        // More demand is what the gate is for; less drain is somebody's business.
+        (State::Throttled, _) if cause == Some(Cause::Drain) => Severity::Warning,
         (State::Throttled | State::SignalLate | State::Waiting, _) => Severity::Notice,
         (State::Calm, _) if refuses => Severity::Notice,
         (State::Calm, _) => Severity::Calm,

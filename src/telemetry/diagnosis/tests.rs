@@ -142,6 +142,8 @@ fn a_tier_held_at_its_target_is_no_alarm_unless_it_is_critical() {
     assert_eq!(said.refused.unwrap(), "33 % of 1,500/s are refused");
     let critical = Diagnosis::of(&Scene { tier: Tier::P0, ..throttled });
     assert_eq!(critical.severity, Severity::Critical, "critical work is refused");
+    let slowed = Diagnosis::of(&Scene { usual_drain: Some(5_000.0), ..throttled });
+    assert_eq!((slowed.severity, slowed.cause), (Severity::Warning, Some(Cause::Drain)), "workers are slow");
 }
 
 #[test]
