@@ -45,7 +45,7 @@ pub(super) fn reason(scene: &Scene<'_>, cause: Cause) -> String {
                 format!("drain: workers take {taken}; in the last hour {} was usual", rate(usual))
             }
             Some(usual) => format!("drain: no worker takes jobs; in the last hour {} was usual", rate(usual)),
-            None => "drain: no worker takes jobs, and none was seen in the last hour".to_owned(),
+            None => "drain: no worker takes jobs, and none was seen yet".to_owned(),
         },
         Cause::Backlog => format!(
             "backlog: what waits came in before, or past this gateway; {demand} are asked for now, workers take {taken}"

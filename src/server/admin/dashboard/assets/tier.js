@@ -38,9 +38,9 @@ const NUMBERS = [
   ["Drain", (tier) => rate(tier.recent_drain)],
   ["Asked for", (tier) => rate(tier.flow.demand)],
   ["Let in", (tier) => rate(tier.flow.admitted)],
-  ["May come in", (tier) => rate(tier.rate)],
+  ["May come in", (tier) => (tier.shedding || tier.full ? "nothing" : rate(tier.rate))],
   ["Refused", (tier) => percent(tier.flow.demand > 0 ? refused(tier) / tier.flow.demand : 0)],
-  ["Retry-After", (tier) => (tier.retry_after_seconds.count ? `${seconds(tier.retry_after_seconds.p50)} to ${seconds(tier.retry_after_seconds.max)}` : "none given")],
+  ["Retry-After", (tier) => (tier.retry_after_seconds.count ? range(tier.retry_after_seconds) : "none given")],
   ["Signal", (tier) => `${tier.signal}, ${seconds(tier.signal_age_seconds)}`],
   ["Answered in", (tier) => (tier.latency_seconds.count ? `p50 ${seconds(tier.latency_seconds.p50)}` : "–")],
   ["p99 / slowest", (tier) => (tier.latency_seconds.count ? `${seconds(tier.latency_seconds.p99)} / ${seconds(tier.latency_seconds.max)}` : "–")],
@@ -48,8 +48,14 @@ const NUMBERS = [
   ["Dead letters", (tier) => `${rate(tier.flow.dead)}, ${jobs(tier.jobs.dead)} now`],
 ];
 
+/** The median and the longest, or one where they are alike. */
+function range({ p50, max }) {
+  const [usual, longest] = [seconds(p50), seconds(max)];
+  return usual === longest ? usual : `${usual} to ${longest}`;
+}
+
 /** Jobs refused each second. */
-export const refused = (tier) => tier.flow.throttled + tier.flow.shed + tier.flow.refused_otherwise;
+const refused = (tier) => tier.flow.throttled + tier.flow.shed + tier.flow.refused_otherwise;
 
 /** The panel of one tier. */
 export class TierPanel {
