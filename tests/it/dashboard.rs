@@ -243,7 +243,7 @@ async fn the_past_can_be_looked_at_by_the_keyboard() {
     let depth = "#p1 .chart .legend";
     browser.until_text(depth, |text| text.starts_with("jobs 1")).await;
     browser.run("document.getElementById('look').focus()", json!([])).await;
-    browser.press(&LEFT.repeat(2)).await;
+    browser.press(HOME).await;
     browser.until_text(depth, |text| text.starts_with("jobs 0")).await;
     browser.until_text("#looked", |text| text.ends_with(" ago")).await;
     browser.press(END).await;
@@ -363,7 +363,7 @@ async fn bury(gateway: &Gateway, tier: &str) -> String {
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
-const LEFT: &str = "\u{e012}";
+const HOME: &str = "\u{e011}";
 const END: &str = "\u{e010}";
 
 const PATIENCE: Duration = Duration::from_secs(60);
