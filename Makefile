@@ -19,7 +19,7 @@ run: ## build for release and serve on the embedded queue (data under ./data; AR
 	exec target/release/tidegate serve $(ARGS)
 
 test: test-clients test-kafka ## everything that must hold: format, unit tests, architecture, the programme from outside
-	@scripts/need $(BUILD) redis-server redis-cli openssl java chromium chromedriver
+	@scripts/need $(BUILD) redis-server redis-cli openssl java curl jq chromium chromedriver
 	cargo fmt --check
 	cargo test --locked --doc --quiet
 	@scripts/need prometheus promtool || echo "alerts and dashboard: NOT TRIED, Prometheus is neither here nor can it be installed"

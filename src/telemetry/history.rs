@@ -1,7 +1,7 @@
 //! The last hour of each tier in bounded memory: a ring of points, and what comes and goes at this moment.
 //!
 //! Pure: whoever keeps it says what the counters show and what time it is, once a second. Every fifth second becomes a
-//! point; 720 points are an hour. A point takes 3 tiers x 16 numbers x 4 bytes and 16 bytes of time, the ring 150 KB,
+//! point; 720 points are an hour. A point takes 3 tiers x 16 numbers x 4 bytes and 8 bytes of time, the ring 150 KB,
 //! whatever the load; all of it is allocated at the start.
 
 use std::collections::VecDeque;

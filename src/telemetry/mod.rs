@@ -3,6 +3,7 @@
 pub mod diagnosis;
 pub mod families;
 pub mod flow;
+pub mod handshakes;
 pub mod history;
 pub mod latency;
 pub mod log;

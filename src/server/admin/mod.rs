@@ -30,6 +30,7 @@ use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::events::Events;
 use crate::server::admin::guard::Guard;
 use crate::server::admin::history::{Past, Pulse};
+use crate::server::client_limit::ClientLimit;
 use crate::server::limits::Limits;
 use crate::server::problem::Problem;
 use crate::server::{health, only_get, only_post, openapi, refuse_method, unread};
@@ -58,7 +59,7 @@ impl Admin {
         clients: Option<Arc<ClientLimit>>,
     ) -> Arc<Admin> {
         let (events, past) = (Events::new(), Past::default());
-        Arc::new(Admin { gateway, policy, limits, guard, keys, events, past })
+        Arc::new(Admin { gateway, policy, limits, guard, keys, clients, events, past })
     }
 
     fn pulse(&self) -> Pulse {

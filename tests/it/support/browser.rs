@@ -201,4 +201,4 @@ const ARGUMENTS: [&str; 7] = [
 const TEXT: &str = "const found = document.querySelector(arguments[0]); \
     return found && found.checkVisibility() ? found.innerText : '';";
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
