@@ -126,6 +126,7 @@ fn labels() -> Vec<(&'static str, String)> {
         ("queue_name", "as `queue`".to_owned()),
         ("priority", code(Tier::ALL.map(Tier::as_priority).to_vec())),
         ("listener", code(vec!["ingest", "admin"])),
+        ("reason", code(HandshakeFault::ALL.map(HandshakeFault::as_str).to_vec())),
         ("tenant", "the tenants that the policy watches (`watch: true`)".to_owned()),
         ("result", code(vec!["applied", "rejected", "unchanged"])),
         ("file", code(vec!["policy", "keys"])),
