@@ -90,6 +90,7 @@ impl Door {
             held: Held::default(),
             certificates: Certificates::default(),
             metrics,
+            refusals: Arc::default(),
         };
         gateway.lifecycle.advance(if setting.draining { Phase::Draining } else { Phase::Running });
         if let Some((tier, depth)) = setting.depth {

@@ -51,7 +51,7 @@ use crate::runtime::tls::{Certificate, Certificates};
 use crate::server::access::Access;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::guard::Guard;
-use crate::server::admin::{Admin, admin_router, events, history};
+use crate::server::admin::{Admin, admin_router, events, heartbeat};
 use crate::server::client_limit::ClientLimit;
 use crate::server::cors;
 use crate::server::crowd::crowded_router;
@@ -254,6 +254,7 @@ fn gateway(
         held: Held::default(),
         certificates,
         metrics,
+        refusals: Arc::default(),
     })
 }
 
@@ -330,7 +331,7 @@ fn serve(
     let guard = Guard::new(listen, token.map(|token| token.reveal().to_owned()), hosts, tls.is_some());
     let admin_state = Admin::new(gateway.clone(), policy, settings.limits, guard, keys, clients);
     tasks.spawn(events::publish(Arc::clone(&admin_state)));
-    tasks.spawn(history::keep(Arc::clone(&admin_state)));
+    tasks.spawn(heartbeat::run(Arc::clone(&admin_state)));
     let admin_routes = admin_router(admin_state);
     // Operators are answered beyond the bound too: each then gets one answer.
     let admin_routes = Routes { usual: admin_routes.clone(), crowded: admin_routes };

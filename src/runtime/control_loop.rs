@@ -1,4 +1,4 @@
-//! The tick: read the backlog, take one step of the law, publish and log what changed.
+//! The tick: read the backlog, take one step of the law, publish it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap};
 use crate::queue::error::QueueError;
 use crate::queue::{JobQueue, Spool};
-use crate::regulator::report::{Signal, TickReport};
 use crate::runtime::admission::Admission;
 use crate::runtime::share::Share;
 use crate::telemetry::metrics::Metrics;
@@ -25,7 +24,6 @@ pub struct ControlLoop {
     share: Option<Share>,
     metrics: Arc<Metrics>,
     interval: watch::Receiver<Duration>,
-    last: TierMap<TickReport>,
     /// Whose last reading failed.
     failed: TierMap<bool>,
     spool: Spool,
@@ -40,8 +38,8 @@ impl ControlLoop {
         metrics: Arc<Metrics>,
         interval: watch::Receiver<Duration>,
     ) -> ControlLoop {
-        let (last, failed, spool) = (TierMap::default(), TierMap::default(), Spool::default());
-        ControlLoop { admission, share, metrics, interval, last, failed, spool }
+        let (failed, spool) = (TierMap::default(), Spool::default());
+        ControlLoop { admission, share, metrics, interval, failed, spool }
     }
 
     /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
@@ -86,15 +84,15 @@ impl ControlLoop {
             Some(readings) => readings.map(|tier, reading| self.news(tier, reading)),
             None => TierMap::default(),
         };
-        let reports = match &self.share {
+        match &self.share {
             Some(share) => self.admission.tick_sharing(share, readings, spool),
             None => self.admission.tick(readings, spool.tiers),
         };
-        for tier in Tier::ALL {
-            log_changes(tier, &self.last[tier], &reports[tier]);
-            log_spool(tier, &self.spool, &spool);
+        for tier in
+            Tier::ALL.into_iter().filter(|tier| self.spool.depth[*tier] > 0 && spool.depth[*tier] == 0)
+        {
+            info!(%tier, "the spool is empty again");
         }
-        self.last = reports;
         self.spool = spool;
     }
 }
@@ -118,42 +116,6 @@ fn ticks_of(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// One line for each state that is another than at the last step.
-fn log_changes(tier: Tier, before: &TickReport, now: &TickReport) {
-    let depth = now.backlog.depth();
-    if before.signal != now.signal {
-        match now.signal {
-            Signal::Fresh if before.signal == Signal::Awaited => {}
-            Signal::Fresh => info!(%tier, "the backlog signal is fresh again"),
-            Signal::Modelled | Signal::Awaited => {}
-            Signal::Stale => error!(%tier, age = ?now.signal_age, "the backlog signal is lost"),
-        }
-    }
-    match (before.shedding, now.shedding) {
-        (false, true) => warn!(%tier, depth, "shedding starts"),
-        (true, false) => info!(%tier, depth, "shedding ends"),
-        _ => {}
-    }
-    match (before.full, now.full) {
-        (false, true) => warn!(%tier, depth, "the tier is at its hard bound"),
-        (true, false) => info!(%tier, depth, "the tier is below its hard bound again"),
-        _ => {}
-    }
-}
-
-/// One line when jobs begin to be spooled, one when they no longer are, one when the last of them has left the spool.
-fn log_spool(tier: Tier, before: &Spool, now: &Spool) {
-    let jobs = now.depth[tier];
-    match (before.tiers.contains(tier), now.tiers.contains(tier)) {
-        (false, true) => warn!(%tier, jobs, "the backend is away: jobs go to the spool"),
-        (true, false) => info!(%tier, jobs, "the backend is back: no more jobs go to the spool for its sake"),
-        _ => {}
-    }
-    if before.depth[tier] > 0 && jobs == 0 {
-        info!(%tier, "the spool is empty again");
-    }
 }
 
 /// A backend that is away must not keep the gateway from starting.

@@ -17,6 +17,7 @@ use crate::runtime::in_flight::InFlight;
 use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::share::Share;
 use crate::runtime::tls::{Certificate, Certificates};
+use crate::telemetry::log::refusals::RefusalLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::scrape::{Scrape, Sharing};
 
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub certificates: Certificates,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// What the log knows of refusals.
+    pub refusals: Arc<RefusalLog>,
 }
 
 impl Gateway {

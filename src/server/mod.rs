@@ -122,7 +122,7 @@ async fn no_such_method_of_batches(State(ingest): State<Arc<Ingest>>, request: R
 async fn counted_not_allowed(ingest: &Ingest, request: Request, allow: &'static str) -> Response {
     let arrived = ingest.gateway.clock.now();
     let problem = Problem::not_allowed(request.method());
-    ingest.count_problem(&problem);
+    ingest.count_problem(&problem, arrived);
     ingest.record(None, problem.status().as_u16(), arrived);
     unread(request, problem.into_response_allowing(allow)).await
 }

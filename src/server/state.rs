@@ -101,7 +101,7 @@ impl Ingest {
         let admission = &self.gateway.admission;
         admission
             .admit(tier, Cost::ONE, Some(&caller.tenant))
-            .map_err(|refusal| Problem::refusal(tier, &refusal))
+            .map_err(|refusal| Problem::refusal(tier, &refusal).to(&caller.tenant))
     }
 
     /// Refuses jobs of a tier whose backend is away: nobody waits for a probe.
@@ -135,16 +135,17 @@ impl Ingest {
 
     /// Counts a request that failed as a whole, and answers it.
     pub(super) fn refused(&self, problem: Problem, arrived: Moment) -> Response {
-        self.count_problem(&problem);
+        self.count_problem(&problem, arrived);
         self.record(problem.tier(), problem.status().as_u16(), arrived);
         problem.into_response()
     }
 
-    /// Counts one job that failed.
-    pub(super) fn count_problem(&self, problem: &Problem) {
+    /// Counts one job that failed, of a request that arrived then.
+    pub(super) fn count_problem(&self, problem: &Problem, arrived: Moment) {
         let metrics = &self.gateway.metrics;
         if problem.is_refusal() {
             metrics.refused(problem.tier(), problem.code(), 1);
+            self.gateway.refusals.tell(problem.sample(), arrived);
         } else {
             metrics.invalid(problem.code(), 1);
         }

@@ -153,6 +153,7 @@ impl Desk {
             held: Held::default(),
             certificates: Certificates::default(),
             metrics,
+            refusals: Arc::default(),
         };
         gateway.lifecycle.advance(Phase::Running);
         let access = Access::without_keys(true, true);

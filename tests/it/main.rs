@@ -36,6 +36,7 @@ mod kafka_topics;
 mod keys;
 mod leasing;
 mod limits;
+mod logs;
 mod monitoring;
 mod openapi;
 mod overload;

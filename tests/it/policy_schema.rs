@@ -1,14 +1,14 @@
 //! `policies/schema.json` under a validator of others: it takes and refuses what the decoder does, as far as a schema can.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tidegate::policy::compile::{compile, compile_tree};
 use tidegate::policy::schema::schema;
 use tidegate::yaml::node::{Node, Value};
 use tidegate::yaml::read::read;
+
+use crate::support::schema::judged;
 
 #[tokio::test]
 async fn every_shipped_policy_is_valid_and_names_its_schema() {
@@ -20,7 +20,7 @@ async fn every_shipped_policy_is_valid_and_names_its_schema() {
         documents.push(as_editors_read(&read(&text).unwrap()));
     }
     assert!(documents.len() >= 3);
-    for fault in judged(documents).await {
+    for fault in judged(SCHEMA, documents).await {
         assert_eq!(fault, None);
     }
 }
@@ -66,7 +66,7 @@ async fn of_the_broken_files_those_are_valid_whose_faults_a_schema_cannot_see() 
         names.push((name, compile(&text, "").is_ok() || beyond));
         documents.push(as_editors_read(&tree));
     }
-    for ((name, good), fault) in names.iter().zip(judged(documents).await) {
+    for ((name, good), fault) in names.iter().zip(judged(SCHEMA, documents).await) {
         assert_eq!(*good, fault.is_none(), "{name}: {fault:?}");
     }
     used.sort();
@@ -86,7 +86,7 @@ async fn every_single_value_is_taken_by_both_or_by_neither() {
         }
     }
     assert!(cases.len() > 1_000, "{}", cases.len());
-    let faults = judged(documents).await;
+    let faults = judged(SCHEMA, documents).await;
     let wrong: Vec<String> = cases
         .iter()
         .zip(faults)
@@ -259,28 +259,6 @@ fn as_editors_read(node: &Node) -> Json {
     }
 }
 
-/// What the validator says of each document: nothing where it is valid.
-async fn judged(documents: Vec<Json>) -> Vec<Option<String>> {
-    let python = project(".tools/clients/python/bin/python");
-    assert!(Path::new(&python).exists(), "{python} is missing: `make test-clients` installs it");
-    let given = tempfile::NamedTempFile::new().unwrap();
-    let kept: Json =
-        serde_json::from_str(&std::fs::read_to_string(project("policies/schema.json")).unwrap()).unwrap();
-    serde_json::to_writer(&given, &json!({ "schema": kept, "documents": documents })).unwrap();
-    let command = tokio::process::Command::new(python)
-        .arg(project("tests/schema/validate.py"))
-        .arg(given.path())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(PATIENCE, command).await.expect("the validator ends").unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said: Vec<Option<String>> = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(said.len(), documents.len());
-    said
-}
-
 /// The YAML files of a folder of the project.
 fn files(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(project(folder)).unwrap();
@@ -294,5 +272,4 @@ fn project(path: &str) -> String {
     format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Longer than a few thousand documents take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SCHEMA: &str = "policies/schema.json";

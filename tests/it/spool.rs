@@ -54,8 +54,8 @@ async fn a_tier_that_does_not_spool_is_told_to_wait_and_one_that_does_is_taken_a
     assert_eq!(found.iter().map(Taken::id).collect::<Vec<_>>(), [receipt.id.as_str()]);
     assert_eq!(gateway.accept("p1", "late").await.durability, "disk");
     gateway.accept("p2", "bulk").await;
-    for words in ["jobs go to the spool", "the backend is back", "the spool is empty again"] {
-        until(words, Duration::from_secs(5), async || gateway.log().contains(words).then_some(())).await;
+    for words in [r#""state":"spooling""#, "the spool is empty again", r#""was":"spooling""#] {
+        until(words, Duration::from_secs(20), async || gateway.log().contains(words).then_some(())).await;
     }
     gateway.finish_after_outage().await;
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/history`: the last hour, one point per five seconds; and the task that keeps it.
+//! `GET /v1/history`: the last hour, one point per five seconds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Timestamp;
@@ -37,8 +36,8 @@ impl Past {
         Pulse { flow: history.flow(), usual_drain: *history.usual_drain() }
     }
 
-    /// Takes in what the gateway shows now.
-    fn observe(&self, gateway: &Gateway) {
+    /// Takes in what the gateway shows now, once a second.
+    pub(super) fn observe(&self, gateway: &Gateway) {
         let totals = gateway.queue.totals();
         let tallies = TierMap::from_fn(|tier| Tally::of(gateway.metrics.counts(tier), &totals[tier]));
         let (wall, now) = (gateway.clock.wall(), gateway.clock.now());
@@ -48,16 +47,6 @@ impl Past {
     // A panic under the lock is a bug of one point; the others stay.
     fn history(&self) -> MutexGuard<'_, History> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps the history; runs until dropped.
-pub async fn keep(admin: Arc<Admin>) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        admin.past.observe(&admin.gateway);
     }
 }
 
@@ -176,6 +165,3 @@ impl Columns {
         }
     }
 }
-
-/// The history is told what the counters show once a second.
-const PERIOD: Duration = Duration::from_secs(1);

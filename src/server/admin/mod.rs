@@ -5,6 +5,7 @@ pub mod dashboard;
 pub mod dead_letters;
 pub mod events;
 pub mod guard;
+pub mod heartbeat;
 pub mod history;
 pub mod policy;
 pub(super) mod selection;

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admission::tenants::roll::TenantReport;
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::{Moment, Timestamp};
 use crate::domain::totals::Totals;
 use crate::policy::Policy;
@@ -217,6 +217,20 @@ struct Jobs {
     lost: u64,
 }
 
+/// What each tier's state means now.
+pub(super) fn diagnoses(admin: &Admin, policy: &Policy) -> TierMap<Diagnosis> {
+    let gateway = &admin.gateway;
+    let (reports, spool, pulse) = (gateway.admission.reports(), gateway.queue.spool(), admin.pulse());
+    TierMap::from_fn(|tier| {
+        let outage = gateway.queue.outage(tier);
+        let outage = outage.as_ref().map(|outage| &*outage.detail);
+        let deleted_in = gateway.queue.topic(tier).and_then(|topic| topic.retention.deleted_in);
+        let (spooled, returns) = (spool.depth[tier], gateway.metrics.returns(tier));
+        let scene = scene(tier, policy, &reports, &pulse);
+        Diagnosis::of(&Scene { outage, deleted_in, spooled, returns, ..scene })
+    })
+}
+
 impl<'a> Status<'a> {
     fn of(admin: &Admin, policy: &'a Policy) -> Status<'a> {
         let gateway = &admin.gateway;
@@ -225,17 +239,9 @@ impl<'a> Status<'a> {
         let spool = gateway.queue.spool();
         let board = admin.policy.board();
         let pulse = admin.pulse();
-        let said = |tier: Tier| {
-            let outage = gateway.queue.outage(tier);
-            let outage = outage.as_ref().map(|outage| &*outage.detail);
-            let deleted_in = gateway.queue.topic(tier).and_then(|topic| topic.retention.deleted_in);
-            let spooled = spool.depth[tier];
-            let returns = gateway.metrics.returns(tier);
-            let scene = scene(tier, policy, &reports, &pulse);
-            Diagnosis::of(&Scene { outage, deleted_in, spooled, returns, ..scene })
-        };
+        let said = diagnoses(admin, policy);
         let tier = |tier: Tier| TierStatus {
-            state: StateStatus::from(said(tier)),
+            state: StateStatus::from(&said[tier]),
             bounds: Bounds::of(&policy.regulator.tiers[tier]),
             flow: pulse.flow[tier],
             retry_after_seconds: gateway.metrics.returns(tier),

@@ -100,7 +100,7 @@ async fn accept(
         Form::Array | Form::Events => read_array(ingest, intake, &mut stage, &mut held).await,
     };
     let verdict = stage.finish().await.into_verdict(ended.err());
-    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem));
+    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem, arrived));
     ingest.record(verdict.tier, verdict.response.status().as_u16(), arrived);
     Ok(verdict.response)
 }

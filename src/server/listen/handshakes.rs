@@ -4,18 +4,17 @@
 //! those since the line before.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rustls::{Error as TlsError, InvalidMessage};
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
 use crate::clock::Clock;
-use crate::domain::time::Moment;
 use crate::runtime::tls::Certificate;
 use crate::server::listen::peer::Peer;
 use crate::telemetry::handshakes::HandshakeFault;
+use crate::telemetry::log::sampled::Sampled;
 use crate::telemetry::metrics::Metrics;
 
 /// All handshakes of one listener.
@@ -25,20 +24,13 @@ pub struct Handshakes {
     certificate: Arc<Certificate>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    told: Mutex<Told>,
+    told: Sampled,
 }
 
 /// One handshake.
 pub(super) struct Handshake {
     pub(super) acceptor: TlsAcceptor,
     among: Arc<Handshakes>,
-}
-
-/// What the log was told.
-#[derive(Debug, Default)]
-struct Told {
-    last: Option<Moment>,
-    since: u64,
 }
 
 impl Handshakes {
@@ -49,7 +41,7 @@ impl Handshakes {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Arc<Handshakes> {
-        Arc::new(Handshakes { listener, certificate, metrics, clock, told: Mutex::default() })
+        Arc::new(Handshakes { listener, certificate, metrics, clock, told: Sampled::default() })
     }
 
     /// One more, with the certificate in force now: a renewed one is for those who come after.
@@ -63,22 +55,9 @@ impl Handshake {
     pub(super) fn failed(&self, fault: HandshakeFault, Peer(peer): Peer) {
         let Handshakes { listener, metrics, clock, told, .. } = &*self.among;
         metrics.handshakes.failed(listener, fault);
-        let failed = told.lock().unwrap_or_else(PoisonError::into_inner).one_more(clock.now());
-        if let Some(failed) = failed {
+        if let Some(failed) = told.one_more(clock.now()) {
             info!(listener, failed, %peer, reason = fault.as_str(), "TLS handshakes fail, this one the last of them");
         }
-    }
-}
-
-impl Told {
-    /// Counts one more; the number of those to tell of, if it is time to tell.
-    fn one_more(&mut self, now: Moment) -> Option<u64> {
-        self.since += 1;
-        if self.last.is_some_and(|last| now.since(last) < TELL_EVERY) {
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.since))
     }
 }
 
@@ -92,26 +71,5 @@ pub(super) fn fault(error: &io::Error) -> HandshakeFault {
         Some(TlsError::AlertReceived(_)) => HandshakeFault::RefusedByClient,
         Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)) => HandshakeFault::NotTls,
         Some(_) => HandshakeFault::Protocol,
-    }
-}
-
-/// Between two lines of the log.
-const TELL_EVERY: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_has_one_line_in_a_while_with_all_that_failed_since() {
-        let at = |seconds| Moment::after_origin(Duration::from_secs(seconds));
-        let mut told = Told::default();
-        assert_eq!(told.one_more(at(100)), Some(1), "the first at once");
-        for second in [100, 101, 104] {
-            assert_eq!(told.one_more(at(second)), None);
-        }
-        assert_eq!(told.one_more(at(105)), Some(4));
-        assert_eq!(told.one_more(at(109)), None);
-        assert_eq!(told.one_more(at(500)), Some(2));
     }
 }

@@ -3,6 +3,7 @@
 pub(super) mod document;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -26,6 +27,7 @@ use crate::server::event::fault::EventFault;
 use crate::server::fields;
 use crate::server::limits::SizeLimit;
 use crate::server::pause;
+use crate::telemetry::log::refusals::Sample;
 
 /// A request that got no receipt: why, what became of its job, and when to come back.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +41,7 @@ pub struct Problem {
     shed_unavailable: bool,
     accepts: Option<Accepts>,
     bound: Option<Bound>,
+    tenant: Option<Arc<str>>,
 }
 
 /// What would have been taken in place of what came, told with a 415 (RFC 9110 15.5.16).
@@ -65,6 +68,7 @@ impl Problem {
             shed_unavailable: false,
             accepts: None,
             bound: None,
+            tenant: None,
         }
     }
 
@@ -263,6 +267,12 @@ impl Problem {
         Problem { retry_after: Some(pause), ..self }
     }
 
+    /// The same, told to this tenant.
+    #[must_use]
+    pub fn to(self, tenant: &Arc<str>) -> Problem {
+        Problem { tenant: Some(Arc::clone(tenant)), ..self }
+    }
+
     /// The same for several jobs, not all of one tier.
     #[must_use]
     pub fn of_several_tiers(self) -> Problem {
@@ -327,6 +337,18 @@ impl Problem {
                 Some(self.retry_after.unwrap_or(LEAST_PAUSE))
             }
             _ => self.retry_after,
+        }
+    }
+
+    /// What the log says of it.
+    pub fn sample(&self) -> Sample<'_> {
+        let in_millis = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        Sample {
+            tier: self.tier,
+            code: self.code,
+            detail: &self.detail,
+            tenant: self.tenant.as_deref(),
+            retry_after_ms: self.retry_after().map(in_millis),
         }
     }
 

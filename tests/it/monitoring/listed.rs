@@ -7,6 +7,7 @@ use tidegate::domain::bound::Bound;
 use tidegate::domain::code::Code;
 use tidegate::domain::tier::Tier;
 use tidegate::telemetry::families::{ALL, Family};
+use tidegate::telemetry::handshakes::HandshakeFault;
 
 use super::{ALERTING, RECORDING, Rule, families_in, project, rules};
 use crate::support::certificates::Authority;

@@ -28,4 +28,5 @@ pub mod recovery;
 pub mod redis;
 pub mod redis_worker;
 pub mod resp;
+pub mod schema;
 pub mod tally;

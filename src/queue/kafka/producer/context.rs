@@ -69,7 +69,7 @@ impl ProducerContext for Reports {
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        debug!(tier = %self.core.tier, ?level, facility, "librdkafka: {line}");
+        debug!(tier = %self.core.tier, severity = ?level, facility, "librdkafka: {line}");
         // A connection that ends is an error only where librdkafka thinks so, but always a line.
         if facility == CONNECTION_FAILED {
             self.core.suspect();

@@ -56,9 +56,9 @@ pub(super) struct Bounds {
     yields: bool,
 }
 
-impl From<Diagnosis> for StateStatus {
-    fn from(said: Diagnosis) -> StateStatus {
-        let Diagnosis { state, severity, cause, sentence, reason, refused, advice } = said;
+impl From<&Diagnosis> for StateStatus {
+    fn from(said: &Diagnosis) -> StateStatus {
+        let Diagnosis { state, severity, cause, sentence, reason, refused, advice } = said.clone();
         let cause = cause.map(|cause| cause.as_str());
         let (word, severity) = (state.as_str(), severity.as_str());
         StateStatus { word, severity, cause, sentence, reason, refused, advice }
