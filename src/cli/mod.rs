@@ -5,7 +5,9 @@ mod explain;
 mod kafka;
 pub mod serve;
 mod simulate;
+mod status;
 
+use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +55,9 @@ enum Command {
     /// Plays scenarios on a virtual clock: the gateway's own law against a modelled queue, workers and clients.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(Simulation),
+    /// Shows the live state of a running gateway: which tier is in trouble, why, who is refused until when, what to turn.
+    #[command(after_help = status::EXAMPLES)]
+    Status(Box<status::Arguments>),
 }
 
 /// Runs the command line of this process.
@@ -65,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&line.options, *arguments),
         Command::Kafka(command) => kafka::run(&line.options, &command),
         Command::Simulate(simulation) => simulate::run(&line.options, &simulation),
+        Command::Status(arguments) => status::run(&line.options, &arguments),
     }
 }
 
@@ -91,8 +97,14 @@ impl Options {
 /// The environment variables that are ours.
 fn variables() -> Vec<(String, String)> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
-    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let all = env::vars_os().map(|(name, value)| (text(name), text(value)));
     all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
+}
+
+/// Whether a terminal wants colours: <https://no-color.org>.
+fn is_coloured() -> bool {
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !plain && env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
 /// The exit code for bad usage and bad files.
@@ -105,4 +117,5 @@ const EXAMPLES: &str = "Examples:
   tidegate check policies/default.yaml            is this policy good?
   tidegate explain --header Tidegate-Type:digest --depth p2=520000   why would this job be refused?
   tidegate kafka init --dry-run                   which topics would be made?
-  tidegate simulate --scenario load-tests/sim/flash-sale.yaml";
+  tidegate simulate --scenario load-tests/sim/flash-sale.yaml
+  tidegate status --watch                         what is going on, drawn anew each second";

@@ -9,7 +9,7 @@ pub mod load;
 mod overrides;
 mod remote;
 mod tls;
-mod token;
+pub mod token;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

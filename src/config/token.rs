@@ -1,18 +1,26 @@
-//! The admin token: read from its file, compared by the server, never shown.
+//! The admin token: read from its file, compared by the server, borne by who asks it, never shown.
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A secret that callers of the admin listener must bear. Its debug form hides it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token {
+    secret: String,
+    file: PathBuf,
+}
 
 impl Token {
     /// The secret, to compare with what a caller bears.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.secret
+    }
+
+    /// The file it was read from.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 }
 
@@ -24,19 +32,42 @@ impl fmt::Debug for Token {
 
 /// Why a token file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TokenError {
+pub enum TokenError {
+    /// The system does not give it.
     #[error("the file `{path}` cannot be read: {source}")]
-    Unreadable { path: String, source: io::Error },
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nothing is in it.
     #[error("the file `{path}` is empty: it must hold the token")]
-    Empty { path: String },
+    Empty {
+        /// The file.
+        path: String,
+    },
+    /// The token is too short to be a secret, or too long for a header.
     #[error("the token in `{path}` has {length} characters, it must have {MIN_LENGTH} to {MAX_LENGTH}")]
-    Length { path: String, length: usize },
+    Length {
+        /// The file.
+        path: String,
+        /// In characters.
+        length: usize,
+    },
+    /// It has spaces or characters that a header cannot carry.
     #[error("the token in `{path}` must be one word of visible ASCII characters")]
-    NotOneWord { path: String },
+    NotOneWord {
+        /// The file.
+        path: String,
+    },
 }
 
 /// Reads the token from its file; space around it does not count.
-pub(super) fn read_token(path: &Path) -> Result<Token, TokenError> {
+///
+/// # Errors
+/// The file cannot be read, or holds no token.
+pub fn read_token(path: &Path) -> Result<Token, TokenError> {
     let shown = path.display().to_string();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -52,7 +83,7 @@ pub(super) fn read_token(path: &Path) -> Result<Token, TokenError> {
     if !(MIN_LENGTH..=MAX_LENGTH).contains(&token.len()) {
         return Err(TokenError::Length { path: shown, length: token.len() });
     }
-    Ok(Token(token.to_owned()))
+    Ok(Token { secret: token.to_owned(), file: path.to_owned() })
 }
 
 /// Shorter tokens can be guessed.
@@ -83,6 +114,9 @@ mod tests {
 
     #[test]
     fn a_token_is_never_shown() {
-        assert_eq!(format!("{:?}", Token("0123456789abcdef".to_owned())), "Token(..)");
+        assert_eq!(
+            format!("{:?}", Token { secret: "0123456789abcdef".to_owned(), file: PathBuf::from("token") }),
+            "Token(..)"
+        );
     }
 }

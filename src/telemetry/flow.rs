@@ -17,7 +17,9 @@ pub struct Tally {
 }
 
 /// What comes and goes, in jobs per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Flow {
     /// Asked for: admitted and refused, the returns of refused clients included.
     pub demand: f64,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 /// The quantiles that status shows, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Quantiles {
     /// Samples they are made of.
     pub count: u64,

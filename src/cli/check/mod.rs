@@ -11,7 +11,6 @@ mod rich;
 mod source_line;
 mod verdict;
 
-use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +19,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::check::judge::{check_file, check_in_force};
 use crate::cli::check::verdict::Verdict;
-use crate::cli::{BAD_USAGE, Options};
+use crate::cli::{BAD_USAGE, Options, is_coloured};
 use crate::policy::schema;
 
 /// What is checked, and how it is told.
@@ -81,12 +80,6 @@ pub(super) fn run(options: &Options, arguments: &Arguments) -> ExitCode {
 /// A reader who has gone away, as `head` does, changes nothing about the verdicts.
 fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
-}
-
-/// Whether a terminal wants colours: <https://no-color.org>.
-fn is_coloured() -> bool {
-    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !plain && env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
 /// For `--help`.

@@ -1,7 +1,7 @@
 //! Amounts as people read them: 512,300 jobs; 3,200/s; 3 min.
 
 /// Jobs, with commas between thousands.
-pub(super) fn jobs(count: u64) -> String {
+pub fn jobs(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -14,7 +14,7 @@ pub(super) fn jobs(count: u64) -> String {
 }
 
 /// Jobs per second; one decimal below ten.
-pub(super) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     let tenths = (per_second * 10.0).round();
     if per_second < 10.0 && tenths % 10.0 != 0.0 {
         format!("{:.1}/s", tenths / 10.0)
@@ -25,7 +25,7 @@ pub(super) fn rate(per_second: f64) -> String {
 }
 
 /// A time span: 0.4 s, 45 s, 3 min, 2 h 5 min, 4 d.
-pub(super) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (minutes, hours, days) = ((seconds / 60.0).round() as u64, whole / 3_600, whole / 86_400);
     if seconds > 0.0 && seconds < 0.95 {

@@ -3,7 +3,7 @@
 //! Pure: a [`Scene`] of plain values goes in, a [`Diagnosis`] comes out. The dashboard and everything else that tells
 //! operators of a tier says these words.
 
-mod amount;
+pub mod amount;
 mod cause;
 mod standing;
 #[cfg(test)]
@@ -96,7 +96,8 @@ pub enum State {
 }
 
 /// How much a state matters; the order is that of weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing to do.
     Calm,

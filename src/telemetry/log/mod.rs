@@ -1,9 +1,6 @@
 //! Logs: text for people, JSON for machines; one line per state change, whatever its fields hold.
 
-pub mod refusals;
-pub mod sampled;
-pub mod states;
-
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -66,10 +63,10 @@ impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
-        if line.chars().any(is_hidden) {
-            self.0.write_all((shown(line) + end).as_bytes())?;
-        } else {
-            self.0.write_all(text.as_bytes())?;
+        // In one piece: other processes may write to the same place.
+        match visible(line) {
+            Cow::Borrowed(_) => self.0.write_all(text.as_bytes())?,
+            Cow::Owned(line) => self.0.write_all((line + end).as_bytes())?,
         }
         Ok(event.len())
     }
@@ -84,7 +81,11 @@ fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// With hidden characters as JSON writes them: within a JSON string they stay the same characters.
+/// A line with hidden characters as JSON writes them: within a JSON string they stay the same characters.
+pub fn visible(line: &str) -> Cow<'_, str> {
+    if line.chars().any(is_hidden) { Cow::Owned(shown(line)) } else { Cow::Borrowed(line) }
+}
+
 fn shown(line: &str) -> String {
     line.chars().fold(String::with_capacity(line.len() + 16), |mut shown, c| {
         if is_hidden(c) {
