@@ -56,6 +56,7 @@ mod shadow;
 mod simulate;
 mod spool;
 mod standards;
+mod status_command;
 mod stopping;
 mod tenants;
 mod tls;

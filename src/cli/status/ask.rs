@@ -1,5 +1,6 @@
 //! One question to an admin listener, on a connection of its own: what it says, or in one line why there is no answer.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,8 +39,10 @@ pub(super) enum AskError {
     Late { url: String },
     #[error("{url}: TLS fails: {source}{}", hint(source))]
     Tls { url: String, source: io::Error },
-    #[error("{url} ended the connection before its answer: {source}{}", if *plain { "; does it speak TLS (https)?" } else { "" })]
-    Broken { url: String, source: hyper::Error, plain: bool },
+    #[error("{url} ended the connection before the end of its answer: {source}")]
+    Broken { url: String, source: Box<dyn Error + Send + Sync> },
+    #[error("{url} does not answer in HTTP{}", if *plain { ": does it speak TLS (https)?" } else { "" })]
+    NotHttp { url: String, plain: bool },
     #[error(
         "{url} asks for its admin token: name the file that holds it with --token-file, or by admin.token_file"
     )]
@@ -139,8 +142,14 @@ impl Asker {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         path: &str,
     ) -> Result<String, AskError> {
-        let plain = self.target.tls.is_none();
-        let broken = |source| AskError::Broken { url: self.url(), source, plain };
+        let broken = |source: hyper::Error| {
+            let (url, plain) = (self.url(), self.target.tls.is_none());
+            if source.is_parse() {
+                AskError::NotHttp { url, plain }
+            } else {
+                AskError::Broken { url, source: source.into() }
+            }
+        };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Ends with the sender; what went wrong is told there.
         tokio::spawn(connection);
@@ -167,10 +176,7 @@ impl Asker {
             Err(error) if error.is::<LengthLimitError>() => {
                 return Err(no_gateway("its answer does not end"));
             }
-            Err(error) => {
-                let source = io::Error::new(io::ErrorKind::ConnectionAborted, error);
-                return Err(AskError::Unreachable { url, source });
-            }
+            Err(source) => return Err(AskError::Broken { url, source }),
         };
         let text = String::from_utf8(body.to_vec()).map_err(|_| no_gateway("its answer is no text"))?;
         if status == 200 {

@@ -58,7 +58,7 @@ impl Screen {
         let first = if self.has_drawn { HOME.to_owned() } else { format!("{HOME}{CLEAR_BELOW}") };
         let lines: Vec<String> =
             lines.iter().map(|line| format!("{CLEAR_LINE}{}", self.painted(line))).collect();
-        self.put(&format!("{first}{}{CLEAR_BELOW}", lines.join("\r\n")));
+        self.put(&format!("{first}{}{CLEAR_BELOW}", lines.join("\n")));
         self.has_drawn = true;
     }
 

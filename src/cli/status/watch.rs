@@ -19,6 +19,8 @@ use crate::telemetry::log::visible;
 /// What is known of the gateway.
 #[derive(Default)]
 struct Known {
+    /// Whether there ever was an answer.
+    has_heard: bool,
     last: Option<Answer>,
     past: Past,
     past_of: Option<Moment>,
@@ -62,17 +64,15 @@ pub(super) async fn watch(asker: &Asker, every: Duration, as_json: bool) -> Resu
         };
         let read = asked.and_then(|document| {
             if as_json {
-                screen.document(&document)
-            } else {
-                known.hears(asker.read(&document)?, clock.wall())
+                screen.document(&document);
+                return Ok(None);
             }
-            Ok(())
+            asker.read(&document).map(Some)
         });
         match read {
-            Ok(()) => {}
-            Err(error) if known.last.is_none() && !error.may_pass() => return Err(error),
-            Err(error) if as_json => eprintln!("{}", visible(&error.to_string())),
-            Err(error) => known.misses(&error, clock.wall()),
+            Ok(status) => known.hears(status, clock.wall()),
+            Err(error) if !known.has_heard && !error.may_pass() => return Err(error),
+            Err(error) => known.misses(&error, clock.wall(), as_json),
         }
         if !as_json {
             screen.redraw(&known.picture(asker, every, screen.width()));
@@ -83,14 +83,20 @@ pub(super) async fn watch(asker: &Asker, every: Duration, as_json: bool) -> Resu
 }
 
 impl Known {
-    fn hears(&mut self, status: Status, at: Timestamp) {
-        self.last = Some(Answer { status, at });
+    /// An answer, with its status where that is to be drawn.
+    fn hears(&mut self, status: Option<Status>, at: Timestamp) {
+        self.has_heard = true;
         self.silent = None;
+        self.last = status.map(|status| Answer { status, at });
     }
 
-    fn misses(&mut self, error: &AskError, at: Timestamp) {
-        let since = self.silent.as_ref().map_or(at, |silence| silence.since);
-        self.silent = Some(Silence { since, why: error.to_string() });
+    /// Where no picture shows it, it is said once.
+    fn misses(&mut self, error: &AskError, at: Timestamp, aloud: bool) {
+        let (why, since) = (error.to_string(), self.silent.as_ref().map_or(at, |silence| silence.since));
+        if aloud && self.silent.as_ref().is_none_or(|silence| silence.why != why) {
+            eprintln!("{} no answer: {}", clock_time(at), visible(&why));
+        }
+        self.silent = Some(Silence { since, why });
         // It may be another gateway that comes back.
         self.past_of = None;
     }

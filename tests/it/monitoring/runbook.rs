@@ -84,6 +84,7 @@ async fn its_commands_run() {
         let said = bash(folder.path(), &[*first, *block].concat(), &environment).await;
         println!("{block}--- says\n{said}");
         let says = [
+            ("tidegate status", "dead      6 letters"),
             ("uniq -c", "card declined"),
             ("dead-letters/replay", r#""replayed":1"#),
             ("dead-letters/purge", r#""status":"purged""#),

@@ -1,8 +1,8 @@
 //! A wire that can be cut: a TCP proxy in front of a real server, which ends connections after so many bytes, or is slow.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,8 @@ pub struct Proxy {
 /// What all connections share.
 #[derive(Debug)]
 struct Wire {
+    /// Where new connections lead.
+    server: Mutex<SocketAddr>,
     /// Bytes that may still pass before a cut, towards the server and back; [`WHOLE`] is no cut.
     towards: AtomicU64,
     back: AtomicU64,
@@ -39,6 +41,7 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let wire = Arc::new(Wire {
+            server: Mutex::new(server),
             towards: AtomicU64::new(WHOLE),
             back: AtomicU64::new(WHOLE),
             cuts: AtomicU64::new(0),
@@ -49,6 +52,7 @@ impl Proxy {
         let shared = wire.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let server = *shared.server.lock().unwrap();
                 tokio::spawn(carry(client, server, shared.clone()));
             }
         });
@@ -58,6 +62,11 @@ impl Proxy {
     /// How the gateway is told of a Redis behind it.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// New connections lead to this server: the one from before is gone, and has come back elsewhere.
+    pub fn lead_to(&self, server: SocketAddr) {
+        *self.wire.server.lock().unwrap() = server;
     }
 
     /// The connection that carries the byte after so many more towards the server ends before that byte.

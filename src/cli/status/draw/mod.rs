@@ -1,4 +1,4 @@
-//! The picture of a status: words, the worst first; tables of the three tiers; what surrounds them.
+//! The picture of a status: the tiers at a glance; words, the worst first; further numbers; what surrounds them.
 
 mod amounts;
 mod facts;
@@ -11,6 +11,7 @@ use crate::cli::status::Past;
 use crate::cli::status::document::Status;
 use crate::cli::status::draw::amounts::time_of;
 pub(super) use crate::cli::status::draw::lines::{Line, Page, Tone};
+use crate::cli::status::draw::table::Table;
 use crate::telemetry::diagnosis::amount::seconds;
 
 /// All of it, in order of weight: whoever sees only the beginning sees what matters.
@@ -18,10 +19,13 @@ pub(super) fn page(status: &Status, past: &Past, url: &str, width: usize) -> Pag
     let mut page = Page::new(width);
     head(&mut page, status, url);
     page.gap();
+    let numbers = Table::of(&status.tiers, page.width());
+    numbers.first(&mut page);
+    page.gap();
     words::tiers(&mut page, &status.tiers);
     facts::alarms(&mut page, status);
     page.gap();
-    table::tiers(&mut page, &status.tiers);
+    numbers.further(&mut page);
     if let Some(history) = past {
         spark::tiers(&mut page, history);
     }
@@ -33,10 +37,9 @@ pub(super) fn page(status: &Status, past: &Past, url: &str, width: usize) -> Pag
 /// Which gateway, under which policy.
 fn head(page: &mut Page, status: &Status, url: &str) {
     let policy = &status.policy;
-    let reload = match &policy.last_reload {
-        None => "never reloaded".to_owned(),
-        Some(last) => format!("last reload {} {}", last.result, time_of(&last.at, &status.time)),
-    };
+    let reload = policy.last_reload.as_ref();
+    let reload =
+        reload.map(|last| format!("last reload {} {}", last.result, time_of(&last.at, &status.time)));
     let replicas = match status.share.replicas {
         _ if status.share.mode == "alone" => "alone".to_owned(),
         count => format!("{count} replicas"),
@@ -45,15 +48,16 @@ fn head(page: &mut Page, status: &Status, url: &str) {
         Tone::Strong,
         &[format!("tidegate {} at {url}", status.version), time_of(&status.time, "")],
     );
-    page.segments(
-        Tone::Plain,
-        &[
-            status.backend.clone(),
-            status.durability.clone(),
-            format!("up {}", seconds(status.uptime_seconds)),
-            replicas,
-            format!("policy {} since {}", policy.revision, time_of(&policy.loaded_at, &status.time)),
-            reload,
-        ],
-    );
+    let mut pieces = vec![
+        status.backend.clone(),
+        status.durability.clone(),
+        format!("up {}", seconds(status.uptime_seconds)),
+        replicas,
+        format!("policy {} since {}", policy.revision, time_of(&policy.loaded_at, &status.time)),
+    ];
+    pieces.extend(reload);
+    page.segments(Tone::Plain, &pieces);
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,21 @@ use crate::cli::status::draw::lines::{Page, Tone};
 use crate::domain::tier::Tier;
 use crate::telemetry::diagnosis::amount::{jobs, rate, seconds};
 
-/// One column: its head, and the three tiers' cells.
+/// The numbers, in blocks that are as wide as the page at most. Rates are of the last five seconds, Retry-After and time to
+/// answer of the last minute, all else of now.
+pub(super) struct Table {
+    blocks: Vec<Block>,
+    tones: Vec<Tone>,
+}
+
+/// Columns beside each other.
+struct Block {
+    /// What stands before each row.
+    names: Vec<String>,
+    columns: Vec<Column>,
+}
+
+/// One column: its head, and a cell for each tier.
 struct Column {
     head: &'static str,
     cells: Vec<String>,
@@ -17,42 +31,69 @@ struct Column {
 /// Of what a column's cells are made.
 type Cell = fn(&TierStatus) -> String;
 
-/// The tables. Rates are of the last five seconds, Retry-After and time to answer of the last minute, all else of now.
-pub(super) fn tiers(page: &mut Page, tiers: &Tiers) {
-    let rows: Vec<(Tier, &TierStatus)> = tiers.iter().collect();
-    let shown = |(head, cell): &(&'static str, Cell)| {
-        let cells: Vec<String> = rows.iter().map(|(_, status)| cell(status)).collect();
-        // What no tier has needs no column, where that is said so.
-        let is_empty = OPTIONAL.contains(head) && cells.iter().all(|cell| *cell == NOTHING);
-        (!is_empty).then_some(Column { head, cells })
-    };
-    let mut states =
-        rows.iter().map(|(tier, status)| format!("{} {}", tier.as_priority(), status.state.word));
-    let mut names: Vec<String> = states.by_ref().collect();
-    let mut block: Vec<Column> = Vec::new();
-    for column in COLUMNS.iter().filter_map(shown) {
-        let beside: usize = block.iter().map(|column| GAP + width(column)).sum();
-        if !block.is_empty() && widest(&names) + beside + GAP + width(&column) > page.width() {
-            draw(page, &names, &std::mem::take(&mut block), &rows);
-            names = rows.iter().map(|(tier, _)| tier.as_priority().to_owned()).collect();
+impl Table {
+    /// All numbers of the tiers.
+    pub(super) fn of(tiers: &Tiers, width: usize) -> Table {
+        let rows: Vec<(Tier, &TierStatus)> = tiers.iter().collect();
+        let states =
+            rows.iter().map(|(tier, status)| format!("{} {}", tier.as_priority(), status.state.word));
+        let mut blocks = vec![Block { names: states.collect(), columns: Vec::new() }];
+        for (head, cell) in COLUMNS {
+            let column = Column { head, cells: rows.iter().map(|(_, status)| cell(status)).collect() };
+            if column.says_nothing() {
+                continue;
+            }
+            match blocks.last_mut().filter(|block| block.has_room(&column, width)) {
+                Some(block) => block.columns.push(column),
+                None => {
+                    let names = rows.iter().map(|(tier, _)| tier.as_priority().to_owned()).collect();
+                    blocks.push(Block { names, columns: vec![column] });
+                }
+            }
         }
-        block.push(column);
+        Table { blocks, tones: rows.iter().map(|(_, status)| Tone::from(status.state.severity)).collect() }
     }
-    draw(page, &names, &block, &rows);
+
+    /// The tiers at a glance: their states, and the numbers that matter most.
+    pub(super) fn first(&self, page: &mut Page) {
+        self.blocks.iter().take(1).for_each(|block| block.draw(page, &self.tones));
+    }
+
+    /// The other numbers.
+    pub(super) fn further(&self, page: &mut Page) {
+        self.blocks.iter().skip(1).for_each(|block| block.draw(page, &self.tones));
+    }
 }
 
-fn draw(page: &mut Page, names: &[String], block: &[Column], rows: &[(Tier, &TierStatus)]) {
-    let first = widest(names);
-    let line = |name: &str, cell: &dyn Fn(&Column) -> String| {
-        block.iter().fold(padded(name, first, false), |line, column| {
-            let cell = cell(column);
-            format!("{line}{}{}", " ".repeat(GAP), padded(&cell, width(column), true))
-        })
-    };
-    page.row(Tone::Strong, &line("", &|column| column.head.to_owned()));
-    for (index, (name, (_, status))) in names.iter().zip(rows).enumerate() {
-        let text = line(name, &|column| column.cells.get(index).cloned().unwrap_or_default());
-        page.row(Tone::from(status.state.severity), &text);
+impl Block {
+    fn has_room(&self, column: &Column, width: usize) -> bool {
+        let taken: usize = self.columns.iter().map(|column| GAP + column.width()).sum();
+        self.columns.is_empty() || widest(&self.names) + taken + GAP + column.width() <= width
+    }
+
+    fn draw(&self, page: &mut Page, tones: &[Tone]) {
+        let line = |name: &str, cell: &dyn Fn(&Column) -> String| {
+            let first = name.to_owned() + &space(name, widest(&self.names));
+            self.columns.iter().fold(first, |line, column| {
+                let cell = cell(column);
+                format!("{line}{}{}{cell}", " ".repeat(GAP), space(&cell, column.width()))
+            })
+        };
+        page.row(Tone::Strong, &line("", &|column| column.head.to_owned()));
+        for (index, (name, tone)) in self.names.iter().zip(tones).enumerate() {
+            page.row(*tone, &line(name, &|column| column.cells.get(index).cloned().unwrap_or_default()));
+        }
+    }
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        widest(&self.cells).max(self.head.len())
+    }
+
+    /// Whether no tier has what the column is about.
+    fn says_nothing(&self) -> bool {
+        self.cells.iter().all(|cell| cell == NOTHING) && OPTIONAL.contains(&self.head)
     }
 }
 
@@ -92,17 +133,13 @@ fn latency(tier: &TierStatus, of_seconds: f64) -> String {
     if tier.latency_seconds.count == 0 { NOTHING.to_owned() } else { span(of_seconds) }
 }
 
-fn width(column: &Column) -> usize {
-    widest(&column.cells).max(column.head.len())
-}
-
 fn widest(cells: &[String]) -> usize {
     cells.iter().map(|cell| display_width(cell)).max().unwrap_or(0)
 }
 
-fn padded(text: &str, to: usize, to_the_right: bool) -> String {
-    let space = " ".repeat(to.saturating_sub(display_width(text)));
-    if to_the_right { space + text } else { text.to_owned() + &space }
+/// What fills a text up to this width.
+fn space(text: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(display_width(text)))
 }
 
 /// Columns of the terminal between two of the table.
