@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::iter::successors;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -39,8 +41,8 @@ pub(super) enum AskError {
     Late { url: String },
     #[error("{url}: TLS fails: {source}{}", hint(source))]
     Tls { url: String, source: io::Error },
-    #[error("{url} ended the connection before the end of its answer: {source}")]
-    Broken { url: String, source: Box<dyn Error + Send + Sync> },
+    #[error("{url} ended the connection before the end of its answer: {why}")]
+    Broken { url: String, why: String },
     #[error("{url} does not answer in HTTP{}", if *plain { ": does it speak TLS (https)?" } else { "" })]
     NotHttp { url: String, plain: bool },
     #[error(
@@ -147,7 +149,7 @@ impl Asker {
             if source.is_parse() {
                 AskError::NotHttp { url, plain }
             } else {
-                AskError::Broken { url, source: source.into() }
+                AskError::Broken { url, why: causes(&source) }
             }
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -176,7 +178,7 @@ impl Asker {
             Err(error) if error.is::<LengthLimitError>() => {
                 return Err(no_gateway("its answer does not end"));
             }
-            Err(source) => return Err(AskError::Broken { url, source }),
+            Err(error) => return Err(AskError::Broken { url, why: causes(&*error) }),
         };
         let text = String::from_utf8(body.to_vec()).map_err(|_| no_gateway("its answer is no text"))?;
         if status == 200 {
@@ -206,10 +208,24 @@ fn document_of_a_gateway(text: &str) -> bool {
         && document.get("tiers").is_some_and(serde_json::Value::is_object)
 }
 
+/// An error and what is behind it, in one line; with what helps, where TLS is behind it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> String {
+    let behind = |error: &&'a (dyn Error + 'static)| <dyn Error + 'static>::source(*error);
+    let all = || successors(Some(error), behind);
+    let mut texts: Vec<String> = all().map(ToString::to_string).collect();
+    // Some say what is behind them themselves.
+    texts.dedup_by(|inner, outer| outer.ends_with(&**inner));
+    let tls = all().filter_map(|error| error.downcast_ref::<io::Error>()).map(hint).collect::<String>();
+    texts.join(": ") + &tls
+}
+
 /// What helps where a handshake fails, as far as that can be told.
 fn hint(error: &io::Error) -> &'static str {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            "; it asks for a certificate: --cert and --key"
+        }
         Some(rustls::Error::InvalidMessage(_)) => "; does it speak plain HTTP (http)?",
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
             "; --ca FILE names the authority that vouches for it"

@@ -30,7 +30,6 @@ pub(super) struct Policy {
     pub(super) revision: String,
     pub(super) file: String,
     pub(super) loaded_at: String,
-    pub(super) source: String,
     pub(super) pinned: bool,
     pub(super) last_reload: Option<Reload>,
 }

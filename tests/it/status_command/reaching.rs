@@ -105,7 +105,7 @@ async fn over_tls_it_believes_the_configured_certificate_an_authority_or_nobody(
         tidegate(folder, &args, &[]).await.says(code, &[words]);
     }
     let nobody = tidegate(folder, &["status", "--url", &https, "--ca", "ours.pem"], &[]).await;
-    assert_eq!(nobody.code, Some(1), "{}", nobody.said);
+    nobody.says(1, &["it asks for a certificate: --cert and --key"]);
     assert_eq!(nobody.said.lines().count(), 1, "{}", nobody.said);
 
     // Another gateway has come into its place.
@@ -161,6 +161,10 @@ async fn who_is_no_admin_listener_is_told_so_in_one_line() {
     let older = stub(answers("200 OK", older)).await;
     let folder = tempfile::tempdir().unwrap();
     tidegate(folder.path(), &["status", "--json", "--url", &older], &[]).await.says(0, &["0.0.9"]);
+    // The two questions to ingest were of no known path.
+    for status in [404, 404] {
+        gateway.tally.job(status);
+    }
     let ended = status(&gateway, &["--every", "2s"]).await;
     ended.says(2, &["--watch"]);
     gateway.finish().await;

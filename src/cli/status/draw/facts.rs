@@ -97,7 +97,6 @@ pub(super) fn surroundings(page: &mut Page, status: &Status) {
         let parts = Tier::ALL.map(|tier| format!("{} {}", tier.as_priority(), percent(part(tier))));
         fact("replicas", format!("{}; this one's part: {}", status.share.replicas, parts.join(", ")));
     }
-    fact("policy", format!("{}, in force by {}", status.policy.file, status.policy.source));
     if status.shadow.state == "on" {
         let (answers, tiers) = (sum(&status.shadow.disagreements), sum(&status.shadow.moves));
         let file = status.shadow.file.as_deref().unwrap_or_default();
