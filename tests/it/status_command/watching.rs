@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -53,10 +53,9 @@ async fn documents_come_one_a_line_and_what_is_wrong_goes_elsewhere() {
     let mut watch = Watch::start(program(&["--watch", "--json", "--every", "200ms", "--url", &url]));
     watch.until(|said| said.lines().count() >= 3).await;
     proxy.deaf(true);
-    let mut errors = watch.child.stderr.take().unwrap();
-    let mut said = [0; 400];
-    let length = timeout(PATIENCE, errors.read(&mut said)).await.unwrap().unwrap();
-    assert!(String::from_utf8_lossy(&said[..length]).contains("no answer: "), "{said:?}");
+    let mut errors = BufReader::new(watch.child.stderr.take().unwrap()).lines();
+    let line = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(line.contains("Z no answer: http://"), "{line}");
     proxy.deaf(false);
     let before = watch.said.lines().count();
     watch.until(|said| said.lines().count() > before + 2).await;

@@ -57,15 +57,9 @@ pub(super) fn alarms(page: &mut Page, status: &Status) {
 pub(super) fn surroundings(page: &mut Page, status: &Status) {
     let mut fact = |name: &str, text: String| page.paragraph(Tone::Plain, &lead(name), &text);
     for tenant in status.tenants.iter().take(TENANTS) {
-        let (asked, admitted) = (jobs(tenant.asked_lately), jobs(tenant.admitted));
-        let refused = jobs(tenant.refused);
-        fact(
-            "tenant",
-            format!(
-                "{}: {asked} asked of late; {admitted} let in, {refused} refused since it came",
-                tenant.name
-            ),
-        );
+        let [asked, admitted, refused] = [tenant.asked_lately, tenant.admitted, tenant.refused].map(jobs);
+        let name = &tenant.name;
+        fact("tenant", format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused in all"));
     }
     for (tier, of) in status.tiers.iter() {
         let tier = tier.as_priority();
