@@ -33,12 +33,8 @@ async fn while_the_gateway_is_gone_it_says_so_and_comes_back_by_itself() {
 
     gateway.restart().await;
     proxy.lead_to(gateway.admin.address());
-    let silent = watch.said.len();
-    watch
-        .until(|said| {
-            said[silent..].contains("all that comes is taken") && !last_picture(said).contains("NO ANSWER")
-        })
-        .await;
+    assert!(!is_back(&watch.said), "{}", watch.said);
+    watch.until(is_back).await;
     assert!(!watch.said.contains('\u{1b}'), "a pipe gets no escapes");
     watch.interrupt();
     assert_eq!(watch.ended().await, Some(0), "an interrupt is the way to end it");
@@ -190,8 +186,9 @@ fn on_terminal(size: &str, url: &str, environment: &[(&str, &str)]) -> Command {
     command
 }
 
-fn last_picture(said: &str) -> &str {
-    said.trim_end().rsplit("\n\ntidegate ").next().unwrap_or(said)
+/// Whether nothing is complained of between the last two pictures.
+fn is_back(said: &str) -> bool {
+    said.rsplit("all that comes is taken").nth(1).is_some_and(|between| !between.contains("NO ANSWER"))
 }
 
 /// A line without what steers the terminal.

@@ -114,6 +114,29 @@ fn no_line_is_longer_than_the_window_is_wide() {
 }
 
 #[test]
+fn no_number_is_cut_off() {
+    for width in [60, 72, 80, 90, 100, 120, 140] {
+        let lines = drawn(&worst(), &None, width);
+        for head in [
+            "depth",
+            "drain",
+            "retry-after",
+            "may come in",
+            "otherwise",
+            "signal",
+            "reopens",
+            "letters",
+            "p99",
+        ] {
+            let ends = |line: &&String| line.split("  ").any(|cell| cell.trim() == head);
+            let at = lines.iter().position(|line| ends(&line)).unwrap_or_else(|| panic!("{width}: {head}"));
+            let widths: Vec<usize> = lines[at..at + 4].iter().map(|line| display_width(line)).collect();
+            assert!(widths.iter().all(|width| *width == widths[0]), "{:#?}", &lines[at..at + 4]);
+        }
+    }
+}
+
+#[test]
 fn a_usual_window_has_room_for_what_matters() {
     let calm = drawn(&calm(), &history(300), 80);
     assert!(calm.len() <= 24, "{calm:#?}");
