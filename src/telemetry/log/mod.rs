@@ -1,5 +1,9 @@
 //! Logs: text for people, JSON for machines; one line per state change, whatever its fields hold.
 
+pub mod refusals;
+pub mod sampled;
+pub mod states;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
