@@ -42,6 +42,16 @@ impl Clock {
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// The time of day to the nanosecond, as spans are stamped with it.
+    pub fn time_of_day(&self) -> SystemTime {
+        match self.hand {
+            None => SystemTime::now(),
+            Some(hand) => {
+                UNIX_EPOCH + Duration::from_millis(HAND_START) + hand.moment().since(Moment::ORIGIN)
+            }
+        }
+    }
+
     /// The monotonic moment as the runtime's timers know it.
     pub fn instant(&self, moment: Moment) -> Instant {
         self.origin + moment.since(Moment::ORIGIN)

@@ -28,6 +28,7 @@ use tidegate::server::ingest_router;
 use tidegate::server::limits::Limits;
 use tidegate::server::state::Ingest;
 use tidegate::telemetry::metrics::{Answered, Metrics};
+use tidegate::telemetry::trace::Traces;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
@@ -90,7 +91,7 @@ impl Door {
             held: Held::default(),
             certificates: Certificates::default(),
             metrics,
-            refusals: Arc::default(),
+            traces: Traces::off(),
         };
         gateway.lifecycle.advance(if setting.draining { Phase::Draining } else { Phase::Running });
         if let Some((tier, depth)) = setting.depth {

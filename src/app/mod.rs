@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::app::backend::Backend;
 use crate::clock::Clock;
-use crate::config::{AdminSettings, KeysFile, Settings};
+use crate::config::{self, AdminSettings, KeysFile, Settings};
 use crate::domain::tier::{Tier, TierMap};
 use crate::policy::{Policy, Requirement};
 use crate::queue::embedded::EmbeddedQueue;
@@ -62,6 +62,9 @@ use crate::server::listen::slots;
 use crate::server::listen::{self, Door, Routes};
 use crate::server::state::Ingest;
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::trace::collector::CollectorError;
+use crate::telemetry::trace::delivery::Delivery;
+use crate::telemetry::trace::{System, Traces};
 
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +128,9 @@ pub enum StartError {
     /// The watch over files.
     #[error("files cannot be watched")]
     Watch(#[source] io::Error),
+    /// The collector of traces.
+    #[error("telemetry.otlp_endpoint cannot be used")]
+    Collector(#[from] CollectorError),
     /// The runtime's threads.
     #[error("the runtime cannot start")]
     Runtime(#[source] io::Error),
@@ -154,7 +160,8 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
     let clock = Clock::start();
     let (certificates, renewals) = tls::open(&settings, clock)?;
     let Backend { queue, leases, spool, drain } = backend::open(&settings, &policy, clock).await?;
-    let gateway = gateway(&settings, policy, queue, leases, certificates, clock)?;
+    let mut gateway = gateway(&settings, policy, queue, leases, certificates, clock)?;
+    let delivery = open_traces(&settings, &mut gateway)?;
     let (sender, interval) = watch::channel(gateway.policy.load().regulator.controller.interval);
     let (keeper, policy) = keeper(&settings, from_file, &gateway, spool, sender)?;
     let mut exchange = exchange(&settings, &gateway)?;
@@ -186,6 +193,9 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
         error!(
             "the queue did not close in time: what was accepted is on disk, acknowledgements may be repeated"
         );
+    }
+    if let Some(delivery) = delivery {
+        delivery.finish(LAST_SPANS_TIME).await;
     }
     tasks.abort_all();
     info!("stopped");
@@ -254,8 +264,21 @@ fn gateway(
         held: Held::default(),
         certificates,
         metrics,
-        refusals: Arc::default(),
+        traces: Traces::off(),
     })
+}
+
+/// Spans, where there is a collector for them; what sends them.
+fn open_traces(settings: &Settings, gateway: &mut Gateway) -> Result<Option<Delivery>, StartError> {
+    let Some(collector) = &settings.otlp_endpoint else { return Ok(None) };
+    let system = match settings.backend {
+        config::Backend::Embedded => System::Embedded,
+        config::Backend::Redis => System::Redis,
+        config::Backend::Kafka => System::Kafka,
+    };
+    let (traces, delivery) = Traces::to(collector, system, gateway.clock, &gateway.metrics)?;
+    gateway.traces = traces;
+    Ok(Some(delivery))
 }
 
 /// The owner of the policy in force, and the desk at which operators ask it. `from_file` says whether the policy was read
@@ -357,6 +380,9 @@ fn serve(
 
 /// The writer finishes its transaction and syncs; a slow disk gets this long.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
+
+/// A collector that is away or slow does not hold a stop up for longer.
+const LAST_SPANS_TIME: Duration = Duration::from_secs(3);
 
 /// Open files beside the connections of clients: the queue, the logs, operators.
 const OTHER_FILES: u64 = 512;

@@ -15,6 +15,7 @@ use crate::runtime::shutdown::ShutdownSettings;
 use crate::server::client_limit::ClientRate;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
+use crate::telemetry::trace::settings::CollectorUrl;
 use crate::yaml::decode::Field;
 use crate::yaml::fault::FaultLog;
 
@@ -46,7 +47,7 @@ pub(super) fn decode(root: &Field<'_>, log: &FaultLog) -> Settings {
     settings.kafka.max_job_bytes = settings.limits.max_job_bytes;
     section(map.field("shutdown"), &mut |field| shutdown(field, &mut settings.shutdown));
     section(map.field("log"), &mut |field| log_lines(field, &mut settings.log));
-    section(map.field("telemetry"), &mut |field| telemetry(field, &mut settings.classic_metric_names));
+    section(map.field("telemetry"), &mut |field| telemetry(field, &mut settings));
     map.close();
     // Rules between keys are only asked where the keys could be read.
     if log.errors() == 0 {
@@ -176,11 +177,21 @@ fn log_lines(field: &Field<'_>, log: &mut LogSettings) {
     map.close();
 }
 
-fn telemetry(field: &Field<'_>, classic_metric_names: &mut bool) {
+fn telemetry(field: &Field<'_>, settings: &mut Settings) {
     let Some(mut map) = field.mapping() else { return };
-    map.set("classic_metric_names", classic_metric_names, Field::boolean);
-    map.not_available("otlp_endpoint");
+    map.set("classic_metric_names", &mut settings.classic_metric_names, Field::boolean);
+    map.set("otlp_endpoint", &mut settings.otlp_endpoint, |field| collector(field).map(Some));
     map.close();
+}
+
+fn collector(field: &Field<'_>) -> Option<CollectorUrl> {
+    match CollectorUrl::parse(&field.text()?) {
+        Ok(url) => Some(url),
+        Err(error) => {
+            field.refuse(error.to_string());
+            None
+        }
+    }
 }
 
 fn address(field: &Field<'_>) -> Option<SocketAddr> {

@@ -30,6 +30,7 @@ use crate::server::client_limit::forwarded::TrustedProxies;
 use crate::server::cors::Origins;
 use crate::server::limits::Limits;
 use crate::telemetry::log::{LogFormat, LogSettings};
+use crate::telemetry::trace::settings::CollectorUrl;
 
 /// Everything that is decided before the gateway starts. The default is what `config/tidegate.yaml` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Whether metrics carry their older names too.
     pub classic_metric_names: bool,
+    /// Where spans are sent; `None` makes none.
+    pub otlp_endpoint: Option<CollectorUrl>,
 }
 
 /// The listener of clients and workers.
@@ -172,6 +175,7 @@ impl Default for Settings {
             shutdown: ShutdownSettings { delay: Duration::ZERO, grace: Duration::from_secs(20) },
             log: LogSettings { format: LogFormat::Text, level: tracing::Level::INFO },
             classic_metric_names: true,
+            otlp_endpoint: None,
         }
     }
 }

@@ -32,6 +32,20 @@ pub enum StoreError {
     Unknown,
 }
 
+impl StoreError {
+    /// In one word, as spans name it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            StoreError::Unavailable { .. } => "unavailable",
+            StoreError::Full { .. } => "full",
+            StoreError::TooLarge { .. } => "too_large",
+            StoreError::Overloaded => "overloaded",
+            StoreError::Closed => "closed",
+            StoreError::Unknown => "unknown",
+        }
+    }
+}
+
 /// Why a queue cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {

@@ -14,6 +14,7 @@ use crate::queue::{JobQueue, Stored, Storing};
 use crate::runtime::admission::Permit;
 use crate::runtime::idempotency::Claim;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::spans::Sending;
 
 /// Stores admitted jobs and accounts for them.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ impl Forward {
     /// given back). Those that the queue knows by their keys already are not stored again, and their share of the permit
     /// is given back too. Counts the others: `admitted` when stored, `stored_late` when stored after the deadline. The
     /// caller counts what is refused and what was known. Goes on to its end if the caller is dropped. The jobs' idempotency keys stay claimed
-    /// until their fate is known.
+    /// until their fate is known, and then the span ends.
     ///
     /// # Errors
     /// [`StoreError::Unknown`] when `deadline` passes first; else what the queue said, with the permit given back.
@@ -43,17 +44,27 @@ impl Forward {
         jobs: Vec<Job>,
         claims: Vec<Claim>,
         deadline: Duration,
+        sending: Sending,
     ) -> Result<Stored, StoreError> {
         permit.narrow_to(jobs.len());
+        let (tier, count) = (permit.tier(), jobs.len());
+        let handed_over = self.clock.now();
+        let storing = match self.queue.enqueue(tier, jobs) {
+            Ok(storing) => storing,
+            Err(error) => {
+                sending.failed(error.as_str());
+                return Err(error);
+            }
+        };
         let account = Account {
             _claims: claims,
-            jobs: jobs.len(),
-            handed_over: self.clock.now(),
+            sending,
+            jobs: count,
+            handed_over,
             answered_unknown: false,
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),
         };
-        let storing = self.queue.enqueue(permit.tier(), jobs)?;
         let mut unsettled = Unsettled(Some((storing, permit, account)));
         unsettled.settle(deadline).await
     }
@@ -92,6 +103,7 @@ impl Drop for Unsettled {
 /// What is counted when the fate of some jobs is known.
 struct Account {
     _claims: Vec<Claim>,
+    sending: Sending,
     jobs: usize,
     handed_over: Moment,
     answered_unknown: bool,
@@ -101,6 +113,10 @@ struct Account {
 
 impl Account {
     fn close(self, mut permit: Permit, answer: &Result<Stored, StoreError>) {
+        match answer {
+            Ok(stored) => self.sending.stored(stored.durability.as_str(), stored.known.len()),
+            Err(error) => self.sending.failed(error.as_str()),
+        }
         match answer {
             Ok(stored) => {
                 let tier = permit.tier();
@@ -185,8 +201,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn jobs_of_a_client_that_hung_up_are_counted_when_they_are_stored() {
         let bench = Bench::new();
-        let hung_up =
-            timeout(Duration::ZERO, bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE)).await;
+        let hung_up = timeout(
+            Duration::ZERO,
+            bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE, Sending::default()),
+        )
+        .await;
         assert!(hung_up.is_err());
         assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
         bench.answer(Ok(STORED)).await;
@@ -196,7 +215,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn jobs_stored_after_the_deadline_are_late_and_not_admitted() {
         let bench = Bench::new();
-        let answer = bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE).await;
+        let answer = bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE, Sending::default()).await;
         assert_eq!(answer, Err(StoreError::Unknown));
         bench.answer(Ok(STORED)).await;
         assert_eq!(bench.metrics.counts(Tier::P1).admitted, 0);
@@ -209,7 +228,7 @@ mod tests {
         let before = bench.room();
         let known = KnownJob { id: jobs()[2].id, tier: Tier::P1, fingerprint: Fingerprint([7; 16]) };
         let stored = Stored { known: vec![Known { index: 2, job: known }], ..STORED };
-        let storing = bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE);
+        let storing = bench.forward.store(bench.permit(), jobs(), Vec::new(), LATE, Sending::default());
         let answering = async {
             tokio::task::yield_now().await;
             bench.answer(Ok(stored.clone())).await;
@@ -227,7 +246,7 @@ mod tests {
         {
             let storing = tokio::spawn({
                 let (forward, permit) = (bench.forward.clone(), bench.permit());
-                async move { forward.store(permit, jobs(), Vec::new(), LATE).await }
+                async move { forward.store(permit, jobs(), Vec::new(), LATE, Sending::default()).await }
             });
             tokio::task::yield_now().await;
             bench.answer(answer.clone()).await;

@@ -20,6 +20,7 @@ use crate::runtime::tls::{Certificate, Certificates};
 use crate::telemetry::log::refusals::RefusalLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::scrape::{Scrape, Sharing};
+use crate::telemetry::trace::Traces;
 
 /// The running gateway, as the server sees it. Cheap to clone.
 #[derive(Clone)]
@@ -50,8 +51,8 @@ pub struct Gateway {
     pub certificates: Certificates,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What the log knows of refusals.
-    pub refusals: Arc<RefusalLog>,
+    /// The traces.
+    pub traces: Traces,
 }
 
 impl Gateway {

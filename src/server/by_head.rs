@@ -10,7 +10,9 @@ use crate::server::budget::Reservation;
 use crate::server::event::media_type::Form;
 use crate::server::keyed::KeyInHead;
 use crate::server::problem::Problem;
+use crate::server::spans;
 use crate::server::state::Ingest;
+use crate::telemetry::trace::spans::RequestSpan;
 
 /// Asks the gate as far as the head tells key and tier; `None` where the body has a say.
 ///
@@ -23,6 +25,7 @@ pub async fn admit(
     head: &Head<'_>,
     form: Form,
     held: &mut Reservation<'_>,
+    span: &RequestSpan,
 ) -> Result<Option<Permit>, Problem> {
     let mut key = key_in_head(ingest, policy, head, form).await?;
     let verdict = verdict(policy, head, form);
@@ -31,7 +34,8 @@ pub async fn admit(
     }
     let admitted = verdict.map_err(|error| Problem::wish(&error)).and_then(|verdict| {
         yield_to_critical(verdict, held)?;
-        ask_gate(ingest, policy, caller, verdict)
+        let ask = || ask_gate(ingest, policy, caller, verdict);
+        spans::decide(span, policy, caller, ask, |permit| permit.as_ref().map(Permit::tier))
     });
     if let (Err(_), KeyInHead::StoreTells(unasked)) = (&admitted, key) {
         key = ingest.look_up(unasked).await;

@@ -34,8 +34,10 @@ use crate::server::keyed::{Route, Turn};
 use crate::server::limits::SizeLimit;
 use crate::server::openapi::words;
 use crate::server::problem::Problem;
+use crate::server::spans;
 use crate::server::state::Ingest;
 use crate::server::witness::Witness;
+use crate::telemetry::trace::spans::RequestSpan;
 
 /// Takes one job.
 pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
@@ -44,15 +46,18 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let bound = SizeLimit::JobBytes(ingest.limits.max_job_bytes);
     let mut intake = ingest.coded_intake(&parts, body, arrived, bound);
     let mut witness = Witness::new(&ingest.gateway);
-    let answer = match accept(&ingest, &mut parts, &mut intake, &mut witness, arrived).await {
+    let span = spans::begin(&ingest.gateway, &parts, "/v1/jobs");
+    let answer = match accept(&ingest, &mut parts, &mut intake, &mut witness, &span, arrived).await {
         Ok(receipt) => {
             ingest.record(Some(receipt.tier), StatusCode::ACCEPTED.as_u16(), arrived);
             if !receipt.duplicate {
                 witness.tell_admitted(&ingest.gateway, parts, receipt.tier);
             }
+            span.answered(StatusCode::ACCEPTED.as_u16(), Some(receipt.tier), None);
             receipt.into_response()
         }
         Err(problem) => {
+            span.answered(problem.status().as_u16(), problem.tier(), Some(problem.code()));
             witness.tell_refused(&ingest.gateway, parts, &problem);
             ingest.refused(problem, arrived)
         }
@@ -66,6 +71,7 @@ async fn accept(
     parts: &mut Parts,
     intake: &mut Intake,
     witness: &mut Witness,
+    span: &RequestSpan,
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     ingest.check_taking_jobs()?;
@@ -79,7 +85,7 @@ async fn accept(
     witness.sees_head(&caller, form, declared);
     let policy = ingest.policy_of(&mut parts.extensions);
     let head = draft::rule_head(parts, &caller, &policy, declared);
-    let permit = by_head::admit(ingest, &policy, &caller, &head, form, &mut held).await?;
+    let permit = by_head::admit(ingest, &policy, &caller, &head, form, &mut held, span).await?;
     let payload =
         intake.whole(SizeLimit::JobBytes(limit), &mut held).await.map_err(|error| Problem::body(&error))?;
     if form == Form::Event {
@@ -99,7 +105,9 @@ async fn accept(
         return Ok(replay(ingest, &policy, &caller, known));
     }
     let admitted = draft::classify(&policy, &head, &payload).and_then(|classified| {
-        let permit = permit.map_or_else(|| ingest.admit(&policy, &caller, classified.tier), Ok)?;
+        let ask = || ingest.admit(&policy, &caller, classified.tier);
+        let decide = || spans::decide(span, &policy, &caller, ask, |permit| Some(permit.tier()));
+        let permit = permit.map_or_else(decide, Ok)?;
         Ok((classified, permit))
     });
     let (classified, permit) = match admitted {
@@ -112,7 +120,7 @@ async fn accept(
         }
     };
     let job = draft.job(&policy, classified, payload, turn.keyed(), ingest.gateway.clock.wall());
-    store(ingest, &policy, &caller, (permit, job), turn, arrived).await
+    store(ingest, &policy, &caller, (permit, job), turn, span, arrived).await
 }
 
 /// Stores the job; its claim is held until its fate is known.
@@ -122,12 +130,13 @@ async fn store(
     caller: &Caller,
     (permit, job): (Permit, Job),
     turn: Turn,
+    span: &RequestSpan,
     arrived: Moment,
 ) -> Result<Receipt, Problem> {
     let (id, tier, limit) = (job.id, job.tier, permit.limit());
     let fingerprint = turn.keyed().map(|keyed| keyed.fingerprint);
     let claims = turn.into_claim().into_iter().collect();
-    let stored = ingest.store(policy, permit, vec![job], claims, ingest.time_left(arrived)).await?;
+    let stored = ingest.store(policy, permit, vec![job], claims, ingest.time_left(arrived), span).await?;
     if let Some(known) = stored.known.first() {
         // Another gateway on the same backend was faster.
         let same = fingerprint == Some(known.job.fingerprint);

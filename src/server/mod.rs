@@ -42,6 +42,7 @@ pub mod listen;
 pub mod openapi;
 pub mod pause;
 pub mod problem;
+pub mod spans;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -29,6 +29,7 @@ use crate::server::limits::{Limits, SizeLimit};
 use crate::server::listen::slots::Beyond;
 use crate::server::pause;
 use crate::server::problem::Problem;
+use crate::telemetry::trace::spans::RequestSpan;
 
 /// The state of the ingest listener.
 pub struct Ingest {
@@ -115,17 +116,19 @@ impl Ingest {
         extensions.remove().unwrap_or_else(|| self.gateway.policy.load_full())
     }
 
-    /// Stores jobs for which there is a permit, under the keys that are claimed.
+    /// Stores jobs for which there is a permit, under the keys that are claimed, within a span of their request's.
     pub(super) async fn store(
         &self,
         policy: &Policy,
         permit: Permit,
-        jobs: Vec<Job>,
+        mut jobs: Vec<Job>,
         claims: Vec<Claim>,
         within: Duration,
+        span: &RequestSpan,
     ) -> Result<Stored, Problem> {
         let (tier, limit, unsure) = (permit.tier(), permit.limit(), keyed::are_unsure(&claims));
-        self.gateway.forward.store(permit, jobs, claims, within).await.map_err(|error| {
+        let sending = span.send(tier, &policy.tiers[tier].queue, &mut jobs);
+        self.gateway.forward.store(permit, jobs, claims, within, sending).await.map_err(|error| {
             let bounds = policy.regulator.tiers[tier].retry_after;
             let drain = self.gateway.admission.reports()[tier].drain;
             let pause = pause::after_failed_store(&error, drain, bounds);

@@ -51,6 +51,7 @@ use crate::server::ingest_router;
 use crate::server::limits::Limits;
 use crate::server::state::Ingest;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Traces;
 
 /// The bounds of the tests' gateways.
 pub const LIMITS: Limits = Limits {
@@ -153,7 +154,7 @@ impl Desk {
             held: Held::default(),
             certificates: Certificates::default(),
             metrics,
-            refusals: Arc::default(),
+            traces: Traces::off(),
         };
         gateway.lifecycle.advance(Phase::Running);
         let access = Access::without_keys(true, true);

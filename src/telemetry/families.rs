@@ -229,6 +229,9 @@ families! {
     SHADOW_DROPPED = Counter "tidegate_shadow_dropped_total" [] in "decisions"
         "Decisions that were not put to the candidate, since it was behind."
         => "The comparison has gaps: judge the candidate at a calmer hour.";
+    SPANS_DROPPED = Counter "tidegate_spans_dropped_total" ["reason"] in "spans"
+        "Spans that never reached the collector of traces, by why: its queue was full, or it did not take them."
+        => "`not_sent`: the log says why the collector takes none. `queue_full`: it is slow, or more is recorded than it can take: record fewer traces.";
     BUILD_INFO = Gauge "tidegate_build_info" ["version"] in "1"
         "1 for the running version."
         => "Which version runs where.";

@@ -14,6 +14,7 @@ use crate::telemetry::latency::{Latency, Quantiles};
 use crate::telemetry::scrape::Scraped;
 use crate::telemetry::shadow::ShadowCounts;
 use crate::telemetry::tenants::TenantCounts;
+use crate::telemetry::trace::counts::SpanCounts;
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Metrics {
     pub shadow: ShadowCounts,
     /// The TLS handshakes that failed.
     pub handshakes: HandshakeCounts,
+    /// The spans that never reached a collector.
+    pub spans: SpanCounts,
     received: IntCounter,
     admitted: TierMap<IntCounter>,
     duplicate: TierMap<IntCounter>,
@@ -124,6 +127,7 @@ impl Metrics {
             scraped: Scraped::new(&registry, classic_names)?,
             shadow: ShadowCounts::new(&registry)?,
             handshakes: HandshakeCounts::new(&registry)?,
+            spans: SpanCounts::new(&registry)?,
             reloads: family::POLICY_RELOADS.counters(&registry)?,
             reload_rejected: family::RELOAD_REJECTED.gauges(&registry)?,
             received: family::JOBS_RECEIVED.counter(&registry)?,

@@ -1,4 +1,4 @@
-//! Floor 3: what operators see: metrics, latencies, the last hour, what it means, logs.
+//! Floor 3: what operators see: metrics, latencies, the last hour, what it means, logs, traces.
 
 pub mod diagnosis;
 pub mod families;
@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod scrape;
 pub mod shadow;
 pub mod tenants;
+pub mod trace;

@@ -28,6 +28,8 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
         ("backend: §sqlite\n", &["backend", "embedded"]),
         ("auth: { anonymous: [submit, §drive] }\n", &["drive"]),
         ("telemetry: { classic_metric_names: §maybe }\n", &["classic_metric_names"]),
+        ("telemetry: { otlp_endpoint: §\"127.0.0.1:4318\" }\n", &["otlp_endpoint", "http://127.0.0.1:4318"]),
+        ("telemetry: { otlp_endpoint: §\"http://u:p@otel\" }\n", &["otlp_endpoint", "without credentials"]),
         ("kafka: { brokers: §localhost }\n", &["kafka.brokers", "HOST:PORT"]),
         ("kafka:\n  properties: { acks: §1 }\n", &["kafka.properties.acks", "must be all"]),
         ("kafka:\n  properties: { §group.id: x }\n", &["kafka.properties.group.id", "use kafka.group"]),
@@ -51,15 +53,15 @@ async fn every_fault_of_a_configuration_is_named_with_its_place() {
 
 #[tokio::test]
 async fn a_key_whose_part_is_not_built_yet_is_refused() {
-    let not_yet: &[Case] = &[("telemetry: { §otlp_endpoint: \"http://127.0.0.1:4317\" }\n", NOT_YET)];
+    let not_yet: &[Case] = &[("tiers:\n  p0: { §scale: { per_worker: 20/s } }\n", NOT_YET)];
     let folder = tempfile::tempdir().unwrap();
     for (content, words) in not_yet {
-        let path = folder.path().join("configuration.yaml");
+        let path = folder.path().join("policy.yaml");
         std::fs::write(&path, content.replace('§', "")).unwrap();
-        let ended = tidegate(folder.path(), &["check", "configuration.yaml"], &[]).await;
-        let place = format!("configuration.yaml:{}:", places(content)[0].0);
+        let ended = tidegate(folder.path(), &["check", "policy.yaml"], &[]).await;
+        let place = format!("policy.yaml:{}:", places(content)[0].0);
         ended.says(2, &[words, &[place.as_str()][..]].concat());
-        let ended = tidegate(folder.path(), &["serve", "--config", "configuration.yaml"], &[]).await;
+        let ended = tidegate(folder.path(), &["serve", "--set", "policy=policy.yaml"], &[]).await;
         ended.says(2, words);
     }
 }

@@ -60,4 +60,5 @@ mod status_command;
 mod stopping;
 mod tenants;
 mod tls;
+mod traces;
 mod webhooks;

@@ -33,7 +33,9 @@ use crate::server::framing;
 use crate::server::job_head;
 use crate::server::limits::SizeLimit;
 use crate::server::problem::{Accepts, Problem};
+use crate::server::spans;
 use crate::server::state::Ingest;
+use crate::telemetry::trace::spans::RequestSpan;
 
 /// Takes a batch.
 pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
@@ -41,9 +43,16 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let (parts, body) = request.into_parts();
     let bound = SizeLimit::BatchBytes(ingest.limits.max_batch_bytes);
     let mut intake = ingest.coded_intake(&parts, body, arrived, bound);
-    let answer = match accept(&ingest, parts, &mut intake, arrived).await {
-        Ok(answer) => answer,
-        Err(problem) => ingest.refused(problem, arrived),
+    let span = spans::begin(&ingest.gateway, &parts, "/v1/jobs/batch");
+    let answer = match accept(&ingest, parts, &mut intake, &span, arrived).await {
+        Ok(answer) => {
+            span.answered(answer.status().as_u16(), None, None);
+            answer
+        }
+        Err(problem) => {
+            span.answered(problem.status().as_u16(), problem.tier(), Some(problem.code()));
+            ingest.refused(problem, arrived)
+        }
     };
     intake.answered(answer).await
 }
@@ -73,6 +82,7 @@ async fn accept(
     ingest: &Ingest,
     mut parts: Parts,
     intake: &mut Intake,
+    span: &RequestSpan,
     arrived: Moment,
 ) -> Result<Response, Problem> {
     ingest.check_taking_jobs()?;
@@ -93,14 +103,17 @@ async fn accept(
         expires_in,
         carried: job_head::carried(&parts.headers),
     };
-    let mut stage = Stage::new(ingest, &parts, form, draft, arrived);
+    let mut stage = Stage::new(ingest, &parts, form, draft, span, arrived);
     stage.check_no_key_in_head()?;
     let ended = match form {
         Form::Lines => read_lines(ingest, intake, &mut stage, &mut held).await,
         Form::Array | Form::Events => read_array(ingest, intake, &mut stage, &mut held).await,
     };
-    let verdict = stage.finish().await.into_verdict(ended.err());
-    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem, arrived));
+    let tally = stage.finish().await;
+    let accepted = tally.accepted();
+    let verdict = tally.into_verdict(ended.err());
+    span.batch(accepted, verdict.problems.iter().map(Problem::code));
+    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem));
     ingest.record(verdict.tier, verdict.response.status().as_u16(), arrived);
     Ok(verdict.response)
 }

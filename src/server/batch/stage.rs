@@ -27,6 +27,7 @@ use crate::server::limits::SizeLimit;
 use crate::server::problem::Problem;
 use crate::server::state::Ingest;
 use crate::server::witness::BatchWitness;
+use crate::telemetry::trace::spans::RequestSpan;
 
 /// A batch being taken.
 pub struct Stage<'a> {
@@ -35,6 +36,7 @@ pub struct Stage<'a> {
     form: Form,
     policy: Arc<Policy>,
     draft: Draft,
+    span: &'a RequestSpan,
     arrived: Moment,
     groups: TierMap<Group>,
     tally: Tally,
@@ -63,11 +65,18 @@ struct Group {
 
 impl<'a> Stage<'a> {
     /// An empty stage for a request with this head.
-    pub fn new(ingest: &'a Ingest, parts: &'a Parts, form: Form, draft: Draft, arrived: Moment) -> Stage<'a> {
+    pub fn new(
+        ingest: &'a Ingest,
+        parts: &'a Parts,
+        form: Form,
+        draft: Draft,
+        span: &'a RequestSpan,
+        arrived: Moment,
+    ) -> Stage<'a> {
         let policy = ingest.gateway.policy.load_full();
         let (groups, tally) = (TierMap::default(), Tally::default());
         let witness = BatchWitness::default();
-        Stage { ingest, parts, form, policy, draft, arrived, groups, tally, witness, stored: false }
+        Stage { ingest, parts, form, policy, draft, span, arrived, groups, tally, witness, stored: false }
     }
 
     /// Payload bytes that wait to be stored.
@@ -271,7 +280,7 @@ impl<'a> Stage<'a> {
         let stored = if within.is_zero() {
             Err(Problem::out_of_time().of(tier).unknown_outcome_if(keyed::are_unsure(&claims)))
         } else {
-            self.ingest.store(&self.policy, permit, jobs, claims, within).await
+            self.ingest.store(&self.policy, permit, jobs, claims, within, self.span).await
         };
         match stored {
             Ok(stored) => {

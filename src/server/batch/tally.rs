@@ -49,6 +49,11 @@ impl Tally {
         self.items.len()
     }
 
+    /// Items that are stored, or were before.
+    pub fn accepted(&self) -> usize {
+        self.items.iter().filter(|item| item.problem().is_none()).count()
+    }
+
     /// Adds an item that was admitted; its place, to settle it later.
     pub fn admitted(&mut self) -> usize {
         self.items.push(Item::Pending);
@@ -94,7 +99,7 @@ impl Tally {
     /// The answer. `ended` says why the batch was not read to its end.
     pub fn into_verdict(self, ended: Option<Problem>) -> Verdict {
         let failed: Vec<&Problem> = self.items.iter().filter_map(Item::problem).collect();
-        let accepted = self.items.len() - failed.len();
+        let accepted = self.accepted();
         let may_be_stored =
             accepted > 0 || failed.iter().any(|problem| problem.outcome() == Outcome::Unknown);
         match (ended, alike(&failed)) {
@@ -117,10 +122,10 @@ impl Tally {
     }
 
     fn members(&self, ended: Option<Code>) -> Members<'_> {
-        let refused = self.items.iter().filter(|item| item.problem().is_some()).count();
+        let accepted = self.accepted();
         Members {
-            accepted: self.items.len() - refused,
-            refused,
+            accepted,
+            refused: self.items.len() - accepted,
             items: Items(&self.items),
             ended: ended.map(Code::as_str),
         }

@@ -34,6 +34,7 @@ pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Respo
 
 /// Lends jobs to a worker who, beyond the served connections, must get a slot before it may wait.
 pub(super) async fn lend(ingest: &Ingest, request: Request, beyond: Option<&Beyond>) -> Response {
+    let receiving = ingest.gateway.traces.receive(request.headers());
     let leased = async {
         let (queue, body) = open(ingest, request).await?;
         let asked = request::lease(&body)?;
@@ -53,7 +54,13 @@ pub(super) async fn lend(ingest: &Ingest, request: Request, beyond: Option<&Beyo
         };
         Ok(leases)
     };
-    leased.await.map_or_else(|problem| refused(ingest, problem), |leases| reply::jobs(&leases))
+    match leased.await {
+        Ok(leases) => {
+            receiving.handed(leases.iter().map(|lease| &lease.job));
+            reply::jobs(&leases)
+        }
+        Err(problem) => refused(ingest, problem),
+    }
 }
 
 /// Takes finished jobs out of the queue.

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod coded;
+pub mod collector;
 pub mod command;
 pub mod flood;
 pub mod foreign;
