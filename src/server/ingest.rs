@@ -46,7 +46,7 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let bound = SizeLimit::JobBytes(ingest.limits.max_job_bytes);
     let mut intake = ingest.coded_intake(&parts, body, arrived, bound);
     let mut witness = Witness::new(&ingest.gateway);
-    let span = spans::begin(&ingest.gateway, &parts, "/v1/jobs");
+    let span = spans::begin(&ingest.gateway, &parts, "POST /v1/jobs");
     let answer = match accept(&ingest, &mut parts, &mut intake, &mut witness, &span, arrived).await {
         Ok(receipt) => {
             ingest.record(Some(receipt.tier), StatusCode::ACCEPTED.as_u16(), arrived);

@@ -10,9 +10,9 @@ use crate::server::listen::peer::Peer;
 use crate::server::problem::Problem;
 use crate::telemetry::trace::spans::{Origin, RequestSpan, Said};
 
-/// The span of a request that came by this route.
-pub fn begin(gateway: &Gateway, parts: &Parts, route: &'static str) -> RequestSpan {
-    gateway.traces.request(parts, route, || Origin {
+/// The span of a request, named by method and route.
+pub fn begin(gateway: &Gateway, parts: &Parts, request: &'static str) -> RequestSpan {
+    gateway.traces.request(parts, request, || Origin {
         peer: parts.extensions.get::<Peer>().map(|Peer(address)| address.ip()),
         is_secure: gateway.certificates.ingest.is_some(),
     })

@@ -43,7 +43,7 @@ pub async fn submit(State(ingest): State<Arc<Ingest>>, request: Request) -> Resp
     let (parts, body) = request.into_parts();
     let bound = SizeLimit::BatchBytes(ingest.limits.max_batch_bytes);
     let mut intake = ingest.coded_intake(&parts, body, arrived, bound);
-    let span = spans::begin(&ingest.gateway, &parts, "/v1/jobs/batch");
+    let span = spans::begin(&ingest.gateway, &parts, "POST /v1/jobs/batch");
     let answer = match accept(&ingest, parts, &mut intake, &span, arrived).await {
         Ok(answer) => {
             span.answered(answer.status().as_u16(), None, None);

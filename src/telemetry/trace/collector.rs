@@ -12,9 +12,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use prost::Message;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::telemetry::trace::delivery::ANSWER_TIME;
@@ -38,36 +40,46 @@ pub enum CollectorError {
 #[derive(Debug)]
 pub(super) struct Collector {
     exporter: SpanExporter,
-    failure: Arc<ArcSwapOption<String>>,
+    loss: Arc<ArcSwapOption<Loss>>,
+}
+
+/// Spans that a collector did not take.
+#[derive(Clone, Debug)]
+pub(super) struct Loss {
+    /// How many; `None` is all that it was sent.
+    pub spans: Option<usize>,
+    /// Why.
+    pub reason: String,
 }
 
 impl Collector {
     /// The collector at this address; nothing is connected yet.
     pub(super) fn at(url: &CollectorUrl, resource: &Resource) -> Result<Collector, CollectorError> {
-        let failure = Arc::new(ArcSwapOption::empty());
+        let loss = Arc::new(ArcSwapOption::empty());
         let post = HyperClient::new(connector(url)?, ANSWER_TIME, None);
         let mut exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Post { client: post, failure: Arc::clone(&failure) })
+            .with_http_client(Post { client: post, loss: Arc::clone(&loss) })
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(url.traces())
             .with_timeout(ANSWER_TIME)
             .build()?;
         exporter.set_resource(resource);
-        Ok(Collector { exporter, failure })
+        Ok(Collector { exporter, loss })
     }
 
-    /// Sends spans; a failure that may pass is tried again for a moment.
+    /// Sends spans; after a failure that may pass again for a moment.
     ///
     /// # Errors
-    /// Why they were not taken.
-    pub(super) async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
-        self.failure.store(None);
-        self.exporter.export(spans).await.map_err(|error| match (self.failure.swap(None), error) {
-            (Some(failure), _) => failure.to_string(),
-            (None, OTelSdkError::InternalFailure(reason)) => reason,
-            (None, error) => error.to_string(),
-        })
+    /// Not all of them were taken.
+    pub(super) async fn send(&self, spans: Vec<SpanData>) -> Result<(), Loss> {
+        let sent = self.exporter.export(spans).await;
+        match (sent, self.loss.swap(None).as_deref().cloned()) {
+            (Ok(()), None) => Ok(()),
+            (_, Some(loss)) => Err(loss),
+            (Err(OTelSdkError::InternalFailure(reason)), None) => Err(Loss { spans: None, reason }),
+            (Err(error), None) => Err(Loss { spans: None, reason: error.to_string() }),
+        }
     }
 }
 
@@ -84,22 +96,37 @@ fn connector(url: &CollectorUrl) -> Result<HttpsConnector<HttpConnector>, Collec
     Ok(connector.https_or_http().enable_http1().build())
 }
 
-/// hyper's client; why it failed is kept, which the exporter does not tell.
+/// hyper's client; what got lost with the last post is kept, which the exporter does not tell.
 #[derive(Debug)]
 struct Post {
     client: HyperClient<HttpsConnector<HttpConnector>>,
-    failure: Arc<ArcSwapOption<String>>,
+    loss: Arc<ArcSwapOption<Loss>>,
 }
 
 #[async_trait]
 impl HttpClient for Post {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let answer = self.client.send_bytes(request).await;
-        let failure = answer.as_ref().err().map(|error| Arc::new(told(error)));
-        self.failure.store(failure);
+        let loss = match &answer {
+            Ok(answer) if answer.status().is_success() => refused(answer.body().clone()),
+            Ok(_) => None,
+            Err(error) => Some(Loss { spans: None, reason: told(error) }),
+        };
+        self.loss.store(loss.map(Arc::new));
         answer
     }
 }
+
+/// The spans that a collector says it did not take of those it was sent. An answer that says nothing took them all.
+fn refused(answer: Bytes) -> Option<Loss> {
+    let partly = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
+    let spans = usize::try_from(partly.rejected_spans).ok().filter(|spans| *spans > 0)?;
+    let reason = partly.error_message.chars().take(LONGEST_REASON).collect();
+    Some(Loss { spans: Some(spans), reason })
+}
+
+/// What a collector says is logged up to here.
+const LONGEST_REASON: usize = 200;
 
 /// An error with its causes.
 fn told(error: &HttpError) -> String {

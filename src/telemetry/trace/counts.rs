@@ -9,7 +9,7 @@ use crate::telemetry::families as family;
 pub enum SpanDrop {
     /// The queue to the collector was full.
     QueueFull,
-    /// The collector did not take it.
+    /// The collector did not take it, or cannot be reached.
     NotSent,
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::trace::collector::{Collector, CollectorError};
+use crate::telemetry::trace::collector::{Collector, CollectorError, Loss};
 use crate::telemetry::trace::counts::SpanDrop;
 use crate::telemetry::trace::settings::CollectorUrl;
 
@@ -81,7 +81,7 @@ struct Courier {
     closing: watch::Receiver<bool>,
     collector: Collector,
     metrics: Arc<Metrics>,
-    /// Spans dropped since the collector last took some, where it takes none.
+    /// Spans dropped since the collector last took all it was sent, where it does not.
     failed: Option<usize>,
 }
 
@@ -129,19 +129,24 @@ impl Courier {
     /// Sends; whether it works is logged when it changes.
     async fn send(&mut self, spans: Vec<SpanData>) {
         let count = spans.len();
+        let late = || Loss { spans: None, reason: format!("no answer within {} s", ANSWER_TIME.as_secs()) };
         let sent = timeout(ANSWER_TIME, self.collector.send(spans)).await;
-        match sent.unwrap_or_else(|_| Err(format!("no answer within {} s", ANSWER_TIME.as_secs()))) {
+        match sent.unwrap_or_else(|_| Err(late())) {
             Ok(()) => {
                 if let Some(dropped) = self.failed.take() {
                     info!(dropped, "the collector of traces takes spans again");
                 }
             }
-            Err(reason) => {
+            Err(Loss { spans, reason }) => {
+                let lost = spans.unwrap_or(count).min(count);
                 if self.failed.is_none() {
-                    warn!(reason, "the collector of traces takes no spans: they are dropped until it does");
+                    warn!(
+                        reason,
+                        "the collector of traces does not take what it is sent: spans are dropped until it does"
+                    );
                 }
-                *self.failed.get_or_insert(0) += count;
-                self.metrics.spans.dropped(SpanDrop::NotSent, count);
+                *self.failed.get_or_insert(0) += lost;
+                self.metrics.spans.dropped(SpanDrop::NotSent, lost);
             }
         }
     }

@@ -43,19 +43,20 @@ pub struct Origin {
 }
 
 impl Traces {
-    /// The span of a request that came by this route; a child of the span that its head names.
+    /// The span of a request, named by method and route, such as `POST /v1/jobs`; a child of the span that its head names.
     pub fn request(
         &self,
         parts: &Parts,
-        route: &'static str,
+        request: &'static str,
         origin: impl FnOnce() -> Origin,
     ) -> RequestSpan {
         let Some(tracing) = &self.0 else { return RequestSpan(None) };
         let parent = context::of_head(&parts.headers);
         let has_parent = parent.is_some();
-        let builder = SpanBuilder::from_name(format!("{} {route}", parts.method)).with_kind(SpanKind::Server);
+        let builder = SpanBuilder::from_name(request).with_kind(SpanKind::Server);
         let mut span = tracing.tracer.build_with_context(builder, &within(parent));
         if span.is_recording() {
+            let route = request.split_once(' ').map_or(request, |(_, route)| route);
             let Origin { peer, is_secure } = origin();
             span.set_attributes([
                 KeyValue::new(name::HTTP_METHOD, parts.method.to_string()),
@@ -92,19 +93,19 @@ impl RequestSpan {
     /// worker's span is its child. Where the trace is not recorded, they carry on what the client said of it.
     pub fn send(&self, tier: Tier, queue: &str, jobs: &mut [Job]) -> Sending {
         let Some(live) = &self.0 else { return Sending(None) };
-        let destination = live.tracing.system.destination(queue);
-        let mut builder = SpanBuilder::from_name(format!("send {destination}")).with_kind(SpanKind::Producer);
-        if live.is_recorded() {
-            builder.links = Some(links(jobs.iter().map(|job| context::of_event(&job.headers))));
-        }
-        let mut span = live.tracing.tracer.build_with_context(builder, &live.context);
-        if span.is_recording() || !live.has_parent {
-            let carried = Carried::of(span.span_context());
-            jobs.iter_mut().for_each(|job| context::put(&mut job.headers, &carried));
-        }
-        if !span.is_recording() {
+        if !live.is_recorded() {
+            if !live.has_parent {
+                carry(live.context.span().span_context(), jobs);
+            }
             return Sending(None);
         }
+        let destination = live.tracing.system.destination(queue);
+        let made = links(jobs.iter().map(|job| context::of_event(&job.headers)));
+        let builder = SpanBuilder::from_name(format!("send {destination}"))
+            .with_kind(SpanKind::Producer)
+            .with_links(made);
+        let mut span = live.tracing.tracer.build_with_context(builder, &live.context);
+        carry(span.span_context(), jobs);
         span.set_attributes(live.tracing.operation("send"));
         span.set_attribute(KeyValue::new(name::DESTINATION, destination));
         span.set_attribute(KeyValue::new(name::TIER, tier.as_str()));
@@ -254,6 +255,12 @@ fn within(parent: Option<SpanContext>) -> Context {
         Some(parent) => context.with_remote_span_context(parent),
         None => context,
     }
+}
+
+/// Jobs go on in this context.
+fn carry(context: &SpanContext, jobs: &mut [Job]) {
+    let carried = Carried::of(context);
+    jobs.iter_mut().for_each(|job| context::put(&mut job.headers, &carried));
 }
 
 fn links(contexts: impl Iterator<Item = Option<SpanContext>>) -> Vec<Link> {

@@ -14,7 +14,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -40,6 +42,8 @@ pub struct Collector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     Takes,
+    /// 200, and it says that it did not take the first span.
+    TakesAllButOne,
     /// 400: it will never take this.
     Refuses,
     /// It reads and does not answer.
@@ -219,10 +223,15 @@ async fn take(request: Request<Incoming>, book: &Book) -> Response<Full<Bytes>> 
     book.heads.lock().unwrap().push(head.collect());
     let mood = *book.mood.lock().unwrap();
     match mood {
-        Mood::Takes => {
+        Mood::Takes | Mood::TakesAllButOne => {
             let request = ExportTraceServiceRequest::decode(body.to_bytes()).expect("OTLP");
-            book.spans.lock().unwrap().extend(read(request));
-            Response::default()
+            let refused = usize::from(mood == Mood::TakesAllButOne);
+            book.spans.lock().unwrap().extend(read(request).into_iter().skip(refused));
+            let partial_success = (refused > 0).then(|| ExportTracePartialSuccess {
+                rejected_spans: 1,
+                error_message: "one is too many".to_owned(),
+            });
+            Response::new(Full::from(ExportTraceServiceResponse { partial_success }.encode_to_vec()))
         }
         Mood::Refuses => {
             let mut refusal = Response::default();

@@ -42,7 +42,7 @@ async fn a_collector_that_is_away_costs_spans_and_no_request_and_is_told_of_once
         gateway.post("{}", &[]).await.receipt();
         drops(&gateway, "not_sent", before + 3).await;
     }
-    assert_eq!(told(&gateway, "takes no spans"), 1, "{}", gateway.log());
+    assert_eq!(told(&gateway, "does not take what it is sent"), 1, "{}", gateway.log());
     assert!(gateway.log().contains("refused"), "the reason is told: {}", gateway.log());
     assert_eq!(dropped(&gateway, "not_sent").await, 6, "a request, a decision and a storing of each");
 
@@ -66,6 +66,18 @@ async fn a_collector_that_refuses_is_told_of_with_its_status() {
     collector.mood(Mood::Takes);
     gateway.post("{}", &[]).await.receipt();
     collector.one("POST /v1/jobs").await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_collector_says_it_did_not_take_is_counted() {
+    let collector = Collector::start().await;
+    collector.mood(Mood::TakesAllButOne);
+    let gateway = traced(Setup::with(&Policy::calm()), &collector).start().await;
+    gateway.post("{}", &[]).await.receipt();
+    drops(&gateway, "not_sent", 1).await;
+    assert_eq!((dropped(&gateway, "not_sent").await, collector.spans().len()), (1, 2));
+    assert_eq!(told(&gateway, "one is too many"), 1, "{}", gateway.log());
     gateway.finish().await;
 }
 

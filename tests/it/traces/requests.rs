@@ -123,7 +123,7 @@ async fn a_refusal_says_which_code_and_when_to_come_back() {
         collector.spans().into_iter().find(|span| span.parent == request.span).expect("a decision");
     decision.has(&[("tidegate.verdict", "throttled"), ("tidegate.tier", "p1")]);
     let after: f64 = decision.attribute("tidegate.retry_after").parse().unwrap();
-    let told = problem.retry_after_ms.expect("a time") as f64 / 1000.0;
+    let told = problem.document["retry_after_ms"].as_f64().expect("a time") / 1000.0;
     assert!((after - told).abs() < 0.01, "{after} {told}");
     assert!(!decision.attributes.contains_key("tidegate.tenant"), "the policy names none");
 
