@@ -91,6 +91,7 @@ impl Door {
             held: Held::default(),
             certificates: Certificates::default(),
             metrics,
+            refusals: Arc::default(),
             traces: Traces::off(),
         };
         gateway.lifecycle.advance(if setting.draining { Phase::Draining } else { Phase::Running });

@@ -264,6 +264,7 @@ fn gateway(
         held: Held::default(),
         certificates,
         metrics,
+        refusals: Arc::default(),
         traces: Traces::off(),
     })
 }
@@ -276,7 +277,7 @@ fn open_traces(settings: &Settings, gateway: &mut Gateway) -> Result<Option<Deli
         config::Backend::Redis => System::Redis,
         config::Backend::Kafka => System::Kafka,
     };
-    let (traces, delivery) = Traces::to(collector, system, gateway.clock, &gateway.metrics)?;
+    let (traces, delivery) = Traces::to(collector, system, &gateway.metrics)?;
     gateway.traces = traces;
     Ok(Some(delivery))
 }

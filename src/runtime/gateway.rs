@@ -51,6 +51,8 @@ pub struct Gateway {
     pub certificates: Certificates,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// What the log knows of refusals.
+    pub refusals: Arc<RefusalLog>,
     /// The traces.
     pub traces: Traces,
 }

@@ -35,7 +35,7 @@ pub async fn admit(
     let admitted = verdict.map_err(|error| Problem::wish(&error)).and_then(|verdict| {
         yield_to_critical(verdict, held)?;
         let ask = || ask_gate(ingest, policy, caller, verdict);
-        spans::decide(span, policy, caller, ask, |permit| permit.as_ref().map(Permit::tier))
+        spans::decide(&ingest.gateway, span, policy, caller, ask, |permit| permit.as_ref().map(Permit::tier))
     });
     if let (Err(_), KeyInHead::StoreTells(unasked)) = (&admitted, key) {
         key = ingest.look_up(unasked).await;

@@ -106,7 +106,8 @@ async fn accept(
     }
     let admitted = draft::classify(&policy, &head, &payload).and_then(|classified| {
         let ask = || ingest.admit(&policy, &caller, classified.tier);
-        let decide = || spans::decide(span, &policy, &caller, ask, |permit| Some(permit.tier()));
+        let decide =
+            || spans::decide(&ingest.gateway, span, &policy, &caller, ask, |permit| Some(permit.tier()));
         let permit = permit.map_or_else(decide, Ok)?;
         Ok((classified, permit))
     });

@@ -23,13 +23,14 @@ pub fn begin(gateway: &Gateway, parts: &Parts, request: &'static str) -> Request
 /// # Errors
 /// The gate refuses.
 pub fn decide<T>(
+    gateway: &Gateway,
     span: &RequestSpan,
     policy: &Policy,
     caller: &Caller,
     ask: impl FnOnce() -> Result<T, Problem>,
     admitted: impl FnOnce(&T) -> Option<Tier>,
 ) -> Result<T, Problem> {
-    let decision = span.decide();
+    let decision = span.decide(|| gateway.clock.time_of_day());
     let answer = ask();
     let tenant = || policy.regulator.tenants.named.get_key_value(&caller.tenant).map(|(name, _)| &**name);
     match &answer {

@@ -154,6 +154,7 @@ impl Desk {
             held: Held::default(),
             certificates: Certificates::default(),
             metrics,
+            refusals: Arc::default(),
             traces: Traces::off(),
         };
         gateway.lifecycle.advance(Phase::Running);

@@ -113,7 +113,7 @@ async fn accept(
     let accepted = tally.accepted();
     let verdict = tally.into_verdict(ended.err());
     span.batch(accepted, verdict.problems.iter().map(Problem::code));
-    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem));
+    verdict.problems.iter().for_each(|problem| ingest.count_problem(problem, arrived));
     ingest.record(verdict.tier, verdict.response.status().as_u16(), arrived);
     Ok(verdict.response)
 }

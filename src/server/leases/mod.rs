@@ -34,7 +34,8 @@ pub async fn lease(State(ingest): State<Arc<Ingest>>, request: Request) -> Respo
 
 /// Lends jobs to a worker who, beyond the served connections, must get a slot before it may wait.
 pub(super) async fn lend(ingest: &Ingest, request: Request, beyond: Option<&Beyond>) -> Response {
-    let receiving = ingest.gateway.traces.receive(request.headers());
+    let now = || ingest.gateway.clock.time_of_day();
+    let receiving = ingest.gateway.traces.receive(request.headers(), now);
     let leased = async {
         let (queue, body) = open(ingest, request).await?;
         let asked = request::lease(&body)?;

@@ -14,7 +14,8 @@ pub enum SpanDrop {
 }
 
 impl SpanDrop {
-    const ALL: [SpanDrop; 2] = [SpanDrop::QueueFull, SpanDrop::NotSent];
+    /// Every reason.
+    pub const ALL: [SpanDrop; 2] = [SpanDrop::QueueFull, SpanDrop::NotSent];
 
     /// What the metric calls it.
     pub const fn as_str(self) -> &'static str {
@@ -39,10 +40,5 @@ impl SpanCounts {
     /// Counts spans that were dropped.
     pub fn dropped(&self, why: SpanDrop, spans: usize) {
         self.0.with_label_values(&[why.as_str()]).inc_by(u64::try_from(spans).unwrap_or(u64::MAX));
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(&self, why: SpanDrop) -> u64 {
-        self.0.with_label_values(&[why.as_str()]).get()
     }
 }

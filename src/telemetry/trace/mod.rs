@@ -22,7 +22,6 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::collector::CollectorError;
 use crate::telemetry::trace::delivery::Delivery;
@@ -36,7 +35,6 @@ pub struct Traces(Option<Arc<Tracing>>);
 #[derive(Debug)]
 struct Tracing {
     tracer: SdkTracer,
-    clock: Clock,
     system: System,
 }
 
@@ -83,7 +81,6 @@ impl Traces {
     pub fn to(
         collector: &CollectorUrl,
         system: System,
-        clock: Clock,
         metrics: &Arc<Metrics>,
     ) -> Result<(Traces, Delivery), CollectorError> {
         let resource = resource();
@@ -93,7 +90,7 @@ impl Traces {
             SdkTracerProvider::builder().with_span_processor(outbox).with_resource(resource).build();
         let scope = InstrumentationScope::builder(NAME).with_version(env!("CARGO_PKG_VERSION")).build();
         let tracer = provider.tracer_with_scope(scope);
-        Ok((Traces(Some(Arc::new(Tracing { tracer, clock, system }))), delivery))
+        Ok((Traces(Some(Arc::new(Tracing { tracer, system }))), delivery))
     }
 }
 

@@ -73,20 +73,17 @@ impl Traces {
         RequestSpan(Some(Live { tracing: Arc::clone(tracing), context, has_parent }))
     }
 
-    /// A worker asks for jobs, in the context that its request's head names.
-    pub fn receive(&self, headers: &HeaderMap) -> Receiving {
-        let began = |tracing: &Arc<Tracing>| {
-            (Arc::clone(tracing), context::of_head(headers), tracing.clock.time_of_day())
-        };
-        Receiving(self.0.as_ref().map(began))
+    /// A worker asks for jobs, in the context that its request's head names. The time is only asked for where it is needed.
+    pub fn receive(&self, headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Receiving {
+        Receiving(self.0.as_ref().map(|tracing| (Arc::clone(tracing), context::of_head(headers), now())))
     }
 }
 
 impl RequestSpan {
-    /// The gate is asked. Nothing is recorded until it is known what it said.
-    pub fn decide(&self) -> Decision<'_> {
+    /// The gate is asked. Nothing is recorded until it is known what it said, and the time is only asked for where it is needed.
+    pub fn decide(&self, now: impl FnOnce() -> SystemTime) -> Decision<'_> {
         let live = self.0.as_ref().filter(|live| live.is_recorded());
-        Decision(live.map(|live| (live, live.tracing.clock.time_of_day())))
+        Decision(live.map(|live| (live, now())))
     }
 
     /// Jobs of a tier go to its queue: from here on they carry the context of this storing, so that the

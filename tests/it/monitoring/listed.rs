@@ -8,6 +8,7 @@ use tidegate::domain::code::Code;
 use tidegate::domain::tier::Tier;
 use tidegate::telemetry::families::{ALL, Family};
 use tidegate::telemetry::handshakes::HandshakeFault;
+use tidegate::telemetry::trace::counts::SpanDrop;
 
 use super::{ALERTING, RECORDING, Rule, families_in, project, rules};
 use crate::support::certificates::Authority;
@@ -118,6 +119,8 @@ fn table(text: &mut String, families: &[Family], recording: &[Rule], alerting: &
 fn labels() -> Vec<(&'static str, String)> {
     let code = |words: Vec<&str>| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" ");
     let tiers = code(Tier::ALL.map(Tier::as_str).to_vec());
+    let handshakes = code(HandshakeFault::ALL.map(HandshakeFault::as_str).to_vec());
+    let spans = code(SpanDrop::ALL.map(SpanDrop::as_str).to_vec());
     let listed = vec![
         ("tier", format!("{tiers}; `none` of what was refused before it was classified")),
         ("code", code(Code::ALL.iter().map(|code| code.as_str()).collect())),
@@ -127,7 +130,7 @@ fn labels() -> Vec<(&'static str, String)> {
         ("queue_name", "as `queue`".to_owned()),
         ("priority", code(Tier::ALL.map(Tier::as_priority).to_vec())),
         ("listener", code(vec!["ingest", "admin"])),
-        ("reason", code(HandshakeFault::ALL.map(HandshakeFault::as_str).to_vec())),
+        ("reason", format!("of handshakes {handshakes}; of spans {spans}")),
         ("tenant", "the tenants that the policy watches (`watch: true`)".to_owned()),
         ("result", code(vec!["applied", "rejected", "unchanged"])),
         ("file", code(vec!["policy", "keys"])),

@@ -1,12 +1,15 @@
 //! What is told of a request: its span, the decision and the storing within it, and nothing that is a secret.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{CALLER, CALLERS_SPAN, CALLERS_TRACE, goes_on, traced};
-use crate::support::collector::Collector;
-use crate::support::gateway::Setup;
+use crate::support::collector::{Collector, Seen};
+use crate::support::gateway::{Gateway, Setup};
 use crate::support::jobs::NDJSON;
 use crate::support::policy::Policy;
+use crate::support::poll::until;
 
 #[tokio::test]
 async fn a_request_its_decision_and_its_storing_are_spans_of_the_callers_trace() {
@@ -67,14 +70,40 @@ async fn a_request_its_decision_and_its_storing_are_spans_of_the_callers_trace()
     assert!(collector.spans().iter().all(|span| !span.is_error && !format!("{span:?}").contains("s3cr3t")));
     assert!(!format!("{:?}", collector.spans()).contains("a payload"));
 
+    is_handed_out_in_its_context(&gateway, &collector, &send).await;
+    assert_eq!(gateway.metrics().await.count("tidegate_spans_dropped_total", &[]), 0);
+    gateway.finish().await;
+}
+
+async fn is_handed_out_in_its_context(gateway: &Gateway, collector: &Collector, send: &Seen) {
     let job = gateway.lease(json!({})).await.remove(0);
-    goes_on(&job.headers["traceparent"], &send);
+    goes_on(&job.headers["traceparent"], send);
     assert_eq!(job.headers["tracestate"], "a=1");
     let receive = collector.one("receive").await;
     assert_eq!((receive.kind, &*receive.parent), ("consumer", ""), "the worker named no span of its own");
     assert_eq!(receive.links, [(send.trace.clone(), send.span.clone())]);
     receive.has(&[("messaging.operation.type", "receive"), ("messaging.batch.message_count", "1")]);
-    assert_eq!(gateway.metrics().await.count("tidegate_spans_dropped_total", &[]), 0);
+}
+
+#[tokio::test]
+async fn what_a_job_may_carry_has_the_same_bound_as_without_spans() {
+    let collector = Collector::start().await;
+    let gateway = traced(Setup::with(&Policy::calm()), &collector).start().await;
+    let names = "tracestate".len() + "ce-x".len();
+    let state = format!("a={}", "1".repeat(200));
+    let fill = "x".repeat(8192 - names - state.len());
+    gateway.post("{}", &[("tracestate", &state), ("ce-x", &fill)]).await.receipt();
+    let job = gateway.lease(json!({})).await.remove(0);
+    let send = collector.one("send jobs:standard").await;
+    goes_on(&job.headers["traceparent"], &send);
+    assert_eq!(
+        (&job.headers["ce-x"], job.headers.get("tracestate")),
+        (&fill, None),
+        "a state without a parent is none"
+    );
+    let answer = gateway.post("{}", &[("tracestate", &state), ("ce-x", &format!("{fill}x"))]).await;
+    answer.problem(400, "malformed_request");
+    gateway.ack(&[job]).await;
     gateway.finish().await;
 }
 
@@ -234,9 +263,8 @@ async fn the_environment_names_the_service_and_says_which_roots_are_recorded() {
 }
 
 /// Waits for the request that was answered with this status.
-async fn until_status(collector: &Collector, status: &str) -> crate::support::collector::Seen {
-    let patience = std::time::Duration::from_secs(20);
-    crate::support::poll::until(&format!("a request answered {status}"), patience, async || {
+async fn until_status(collector: &Collector, status: &str) -> Seen {
+    until(&format!("a request answered {status}"), Duration::from_secs(20), async || {
         collector.spans().into_iter().find(|span| {
             span.attributes.get("http.response.status_code").is_some_and(|answered| answered == status)
         })
