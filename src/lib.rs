@@ -11,7 +11,7 @@
 //! | 4 | [`queue`] | where accepted jobs are kept |
 //! | 5 | [`runtime`] | the live parts: admission, control loop, forwarding, stopping |
 //! | 6 | [`server`] | HTTP in and out |
-//! | 7 | [`config`], [`app`], [`cli`] | settings, wiring, commands |
+//! | 7 | [`config`], [`app`], [`demo`], [`cli`] | settings, wiring, a flash sale to look at, commands |
 //!
 //! Floors 0 to 2 are pure: time comes in as a parameter, results go out as values.
 
@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod domain;
 pub mod policy;
 pub mod queue;

@@ -30,6 +30,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("server", 6),
     ("config", 7),
     ("app", 7),
+    ("demo", 7),
     ("cli", 7),
     ("main", 7),
 ];
@@ -42,6 +43,9 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("app", "config"),
     ("cli", "app"),
     ("cli", "config"),
+    ("cli", "demo"),
+    ("demo", "app"),
+    ("demo", "config"),
     ("main", "cli"),
 ];
 

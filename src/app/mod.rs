@@ -43,7 +43,7 @@ use crate::runtime::reload::keeper::{Followers, Keeper, Parts};
 use crate::runtime::share::Share;
 use crate::runtime::share::exchange::{BadMeetingPoint, Exchange};
 use crate::runtime::share::settings::ShareSettings;
-use crate::runtime::shutdown;
+use crate::runtime::shutdown::{self, ShutdownSettings};
 use crate::runtime::signals::{HangUps, StopSignals};
 use crate::runtime::spool_drain::SpoolDrain;
 use crate::runtime::tls::material::MaterialError;
@@ -153,10 +153,32 @@ fn told(faults: &[TopicFault]) -> String {
 /// Something that is needed at the start is missing; nothing was served.
 pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<(), StartError> {
     let mut signals = StopSignals::listen().map_err(StartError::Signals)?;
+    let running = start(settings, policy, from_file).await?;
+    signals.next().await;
+    running.stop(signals.next()).await;
+    Ok(())
+}
+
+/// A gateway that serves.
+pub struct Running {
+    /// Where clients and workers reach it.
+    pub ingest: SocketAddr,
+    /// Where operators do.
+    pub admin: SocketAddr,
+    gateway: Gateway,
+    tasks: JoinSet<()>,
+    shutdown: ShutdownSettings,
+}
+
+/// Starts the gateway, as [`run`] does.
+///
+/// # Errors
+/// As [`run`].
+pub async fn start(settings: Settings, policy: Policy, from_file: bool) -> Result<Running, StartError> {
     let hang_ups = HangUps::listen().map_err(StartError::Signals)?;
     ask_for_files(&settings.limits);
-    let ingest = bind("ingest", settings.ingest.listen, None)?;
-    let admin = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
+    let (ingest, ingest_address) = bind("ingest", settings.ingest.listen, None)?;
+    let (admin, admin_address) = bind("admin", settings.admin.listen, Some(ADMIN_SEND_BUFFER))?;
     let clock = Clock::start();
     let (certificates, renewals) = tls::open(&settings, clock)?;
     let Backend { queue, leases, spool, drain } = backend::open(&settings, &policy, clock).await?;
@@ -186,20 +208,23 @@ pub async fn run(settings: Settings, policy: Policy, from_file: bool) -> Result<
     }
     gateway.lifecycle.advance(Phase::Running);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let shutdown = settings.shutdown;
+    Ok(Running { ingest: ingest_address, admin: admin_address, gateway, tasks, shutdown })
+}
 
-    signals.next().await;
-    shutdown::stop(settings.shutdown, &gateway.lifecycle, &gateway.in_flight, signals.next()).await;
-    if timeout(CLOSING_TIME, gateway.queue.close()).await.is_err() {
-        error!(
-            "the queue did not close in time: what was accepted is on disk, acknowledgements may be repeated"
-        );
+impl Running {
+    /// Stops in good order; `hurry` ends every wait.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
+        let Gateway { lifecycle, in_flight, queue, .. } = &self.gateway;
+        shutdown::stop(self.shutdown, lifecycle, in_flight, hurry).await;
+        if timeout(CLOSING_TIME, queue.close()).await.is_err() {
+            error!(
+                "the queue did not close in time: what was accepted is on disk, acknowledgements may be repeated"
+            );
+        }
+        self.tasks.abort_all();
+        info!("stopped");
     }
-    if let Some(delivery) = delivery {
-        delivery.finish(LAST_SPANS_TIME).await;
-    }
-    tasks.abort_all();
-    info!("stopped");
-    Ok(())
 }
 
 /// Each connection is an open file; beyond what the system allows, clients would wait without an answer.
@@ -222,7 +247,7 @@ fn bind(
     name: &'static str,
     address: SocketAddr,
     send_buffer: Option<u32>,
-) -> Result<TcpListener, StartError> {
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, source };
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -233,8 +258,9 @@ fn bind(
         socket.listen(slots::BACKLOG)
     };
     let listener = listen().map_err(failed)?;
-    info!(address = %listener.local_addr().map_err(failed)?, "{name} listens");
-    Ok(listener)
+    let address = listener.local_addr().map_err(failed)?;
+    info!(%address, "{name} listens");
+    Ok((listener, address))
 }
 
 /// Everything a request may touch, not yet serving.

@@ -1,6 +1,7 @@
 //! The commands: what the operator types, one file each.
 
 mod check;
+mod demo;
 mod explain;
 mod kafka;
 pub mod serve;
@@ -46,6 +47,9 @@ enum Command {
     /// Validates configuration and policy files, and tells all their faults at once.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Arguments),
+    /// Plays a flash sale: the gateway in a temporary folder, modelled clients and workers, a dashboard and a commentary.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::Arguments),
     /// Explains a request: which rule gives which tier, each check with its numbers, the answer at a given depth.
     #[command(after_help = explain::EXAMPLES)]
     Explain(Box<explain::Arguments>),
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&line.options),
         Command::Check(arguments) => check::run(&line.options, &arguments),
+        Command::Demo(arguments) => demo::run(&line.options, arguments),
         Command::Explain(arguments) => explain::run(&line.options, *arguments),
         Command::Kafka(command) => kafka::run(&line.options, &command),
         Command::Simulate(simulation) => simulate::run(&line.options, &simulation),
@@ -114,6 +119,7 @@ const EXAMPLES: &str = "Examples:
   tidegate                                        run with config/tidegate.yaml, else with built-in defaults
   tidegate --set ingest.listen=127.0.0.1:8081     the same on another port
   TIDEGATE_LOG__FORMAT=json tidegate serve        the same with logs for machines
+  tidegate demo                                   see it work: a flash sale, with a dashboard
   tidegate check policies/default.yaml            is this policy good?
   tidegate explain --header Tidegate-Type:digest --depth p2=520000   why would this job be refused?
   tidegate kafka init --dry-run                   which topics would be made?

@@ -180,9 +180,11 @@ mod tests {
 
     #[test]
     fn the_other_shipped_policies_are_faultless() {
-        for document in
-            [include_str!("../../policies/flash-sale.yaml"), include_str!("../../policies/webhooks.yaml")]
-        {
+        for document in [
+            include_str!("../../policies/demo.yaml"),
+            include_str!("../../policies/flash-sale.yaml"),
+            include_str!("../../policies/webhooks.yaml"),
+        ] {
             assert_eq!(compile(document, "shipped").unwrap().warnings.list, []);
         }
     }

@@ -229,7 +229,7 @@ impl Cause {
 }
 
 /// What a tier is for.
-pub(super) const fn name(tier: Tier) -> &'static str {
+pub const fn name(tier: Tier) -> &'static str {
     match tier {
         Tier::P0 => "critical",
         Tier::P1 => "standard",
