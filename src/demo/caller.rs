@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -116,7 +116,7 @@ impl Caller {
         let (head, body) = self.pool.request(request).await?.into_parts();
         let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer {
-            good: StatusCode::is_success(&head.status),
+            good: head.status.is_success(),
             retry_after: seconds.map(Duration::from_secs),
             body: body.collect().await?.to_bytes(),
         })

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use crate::demo::caller::{CallError, Caller};
 use crate::demo::voice::Narrator;
 use crate::domain::tier::{Tier, TierMap};
-use crate::telemetry::diagnosis::amount::{rate, seconds};
+use crate::telemetry::diagnosis::amount::{jobs, seconds};
 
 /// What `GET /v1/status` says of the tiers, as far as it is told here.
 #[derive(Debug, Deserialize)]
@@ -39,6 +39,7 @@ struct TierStatus {
 #[derive(Debug, Deserialize)]
 struct Words {
     word: String,
+    cause: Option<String>,
     sentence: String,
     reason: Option<String>,
 }
@@ -91,7 +92,7 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
         interval_at(Instant::from_std(narrator.clock.instant(narrator.begun)) + figures, figures);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sum_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = TierMap::<String>::from_fn(|_| String::new());
+    let mut seen = TierMap::from_fn(|_| Seen::default());
     loop {
         let summing = select! {
             _ = end.wait_for(|ended| *ended) => return,
@@ -101,13 +102,12 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
         // One that does not come now comes with the next look.
         let Ok(status) = Status::of(&admin).await else { continue };
         if summing {
-            narrator.tell("figures", &in_figures(&status));
+            narrator.tell("a second", &in_figures(&status));
             continue;
         }
         for tier in Tier::ALL {
-            let Words { word, sentence, reason } = &status.tier(tier).state;
-            if told[tier] != *word {
-                told[tier].clone_from(word);
+            let Words { word, cause, sentence, reason } = &status.tier(tier).state;
+            if seen[tier].is_news(&(word.clone(), cause.clone())) {
                 narrator.tell(tier.as_priority(), sentence);
                 if let Some(reason) = reason {
                     narrator.tell("", reason);
@@ -117,26 +117,50 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
     }
 }
 
-/// A line of figures, of the last five seconds; Retry-After and time to answer of the last minute.
+/// What was seen of a tier's state: its word and its cause.
+#[derive(Debug, Default)]
+struct Seen {
+    last: (String, Option<String>),
+    told: (String, Option<String>),
+}
+
+impl Seen {
+    /// Whether this is another state than the one that was told; one that is gone at the next look is none.
+    fn is_news(&mut self, now: &(String, Option<String>)) -> bool {
+        let stands = self.last == *now;
+        self.last.clone_from(now);
+        let news = stands && self.told != *now;
+        if news {
+            self.told.clone_from(now);
+        }
+        news
+    }
+}
+
+/// A line of figures: jobs a second over the last five, Retry-After and time to answer over the last minute.
 fn in_figures(status: &Status) -> String {
     let each = |of: &dyn Fn(&TierStatus) -> Option<String>| {
         let told = Tier::ALL.into_iter().filter_map(|tier| {
             of(status.tier(tier)).map(|figure| format!("{} {figure}", tier.as_priority()))
         });
-        told.collect::<Vec<_>>().join(", ")
+        Some(told.collect::<Vec<_>>().join(", ")).filter(|told| !told.is_empty())
     };
-    let stored = each(&|tier| Some(rate(tier.flow.admitted)));
-    let refused = |tier: &TierStatus| tier.flow.demand - tier.flow.admitted;
-    let refused = each(&|tier| Some(refused(tier)).filter(|refused| *refused > 0.0).map(rate));
+    let count = |per_second: f64| (per_second >= 0.5).then(|| jobs(per_second.round() as u64));
+    let stored = each(&|tier| count(tier.flow.admitted));
+    let refused = each(&|tier| count(tier.flow.demand - tier.flow.admitted));
     let returns = each(&|tier| {
         let given = &tier.retry_after_seconds;
         (given.count > 0).then(|| seconds(given.p50))
     });
-    let answered =
-        format!("P0 answered in {:.1} ms (p99)", 1_000.0 * status.tier(Tier::P0).latency_seconds.p99);
-    let refused = if refused.is_empty() { "none".to_owned() } else { refused };
-    let returns = if returns.is_empty() { String::new() } else { format!("Retry-After {returns} | ") };
-    format!("stored {stored} | refused {refused} | {returns}{answered}")
+    let answered = &status.tier(Tier::P0).latency_seconds;
+    format!(
+        "stored {}; refused {}; {}P0 answered in {:.0} ms (99 % in {:.0} ms)",
+        stored.as_deref().unwrap_or("none"),
+        refused.as_deref().unwrap_or("none"),
+        returns.map(|returns| format!("told to return in {returns}; ")).unwrap_or_default(),
+        1_000.0 * answered.p50,
+        1_000.0 * answered.p99
+    )
 }
 
 /// Often enough that no state is missed that a person would see.

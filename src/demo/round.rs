@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::demo::Ending;
@@ -123,21 +123,29 @@ impl Round<'_> {
     /// Compares the book with what the queue says that it holds.
     async fn count(&self) -> Ending {
         let balance = self.book.close();
-        // A queue that does not answer holds nothing, as far as anybody can tell.
-        let held = match Status::of(&self.admin).await {
-            Ok(status) => status.held(),
-            Err(error) => {
-                self.voice.say(&format!("the queue cannot be counted: {error}"));
-                TierMap::default()
+        let mut held = None;
+        // The depth is that of the last control step: what was stored or done a moment ago is in a later one.
+        for _ in 0..LOOKS {
+            sleep(BETWEEN_LOOKS).await;
+            held = Status::of(&self.admin).await.ok().map(|status| status.held()).or(held);
+            if held.is_some_and(|held| sum(&balance.lost(&held)) == 0) {
+                break;
             }
-        };
+        }
+        let held = held.unwrap_or_else(|| {
+            self.voice.say("the queue does not answer: what waits in it cannot be counted");
+            TierMap::default()
+        });
         self.voice.say(&table(self.number, &balance, &held));
         if sum(&balance.lost(&held)) == 0 { Ending::Whole } else { Ending::Lost }
     }
 }
 
-/// Whether all is done.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Longer than a control step.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+
+/// At what the queue holds, before a receipt is given up for lost.
+const LOOKS: u32 = 12;
 
 /// A full queue of all three tiers is worked off in less.
 const WORKING_OFF: Duration = Duration::from_secs(20);

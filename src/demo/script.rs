@@ -51,8 +51,8 @@ pub const SCRIPT: [Act; 8] = [
     },
     Act {
         at: 20,
-        change: Change::Clients(30, 180, 600),
-        says: "the sale opens: critical work 3x, standard 4.5x, bulk 40x; four times what the workers can do",
+        change: Change::Clients(30, 150, 600),
+        says: "the sale opens: 30 critical, 150 standard and 600 bulk jobs a second, four times what the workers can do",
     },
     Act {
         at: 60,
@@ -64,10 +64,10 @@ pub const SCRIPT: [Act; 8] = [
         change: Change::Policy(Edition::BulkClosed),
         says: "an operator edits policy.yaml: bulk is shed from 100 waiting jobs on; nothing is restarted",
     },
-    Act { at: 105, change: Change::Workers(WORKERS), says: "the workers are back" },
-    Act { at: 120, change: Change::Policy(Edition::Usual), says: "the operator takes the edit back" },
+    Act { at: 100, change: Change::Workers(WORKERS), says: "the workers are back" },
+    Act { at: 115, change: Change::Policy(Edition::Usual), says: "the operator takes the edit back" },
     Act {
-        at: 135,
+        at: 125,
         change: Change::Clients(10, 40, 15),
         says: "the sale is over; who was told to come back by now does",
     },
