@@ -90,6 +90,8 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
     let mut look = interval(BETWEEN_LOOKS);
     let mut sum_up =
         interval_at(Instant::from_std(narrator.clock.instant(narrator.begun)) + figures, figures);
+    // The gateway's own figures are of five seconds: so long they take to tell the new from the old.
+    let enough = if figures > FLOW { 6 } else { 2 };
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sum_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = TierMap::from_fn(|_| Seen::default());
@@ -106,10 +108,10 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
             continue;
         }
         for tier in Tier::ALL {
-            let Words { word, cause, sentence, reason } = &status.tier(tier).state;
-            if seen[tier].is_news(&(word.clone(), cause.clone())) {
-                narrator.tell(tier.as_priority(), sentence);
-                if let Some(reason) = reason {
+            let words = &status.tier(tier).state;
+            if seen[tier].is_news(words, enough) {
+                narrator.tell(tier.as_priority(), &words.sentence);
+                if let (Some("demand" | "drain"), Some(reason)) = (words.cause.as_deref(), &words.reason) {
                     narrator.tell("", reason);
                 }
             }
@@ -117,21 +119,23 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
     }
 }
 
-/// What was seen of a tier's state: its word and its cause.
+/// What was seen of a tier's state: its word, and whether its workers are at fault.
 #[derive(Debug, Default)]
 struct Seen {
-    last: (String, Option<String>),
-    told: (String, Option<String>),
+    last: (String, bool),
+    told: (String, bool),
+    looks: u32,
 }
 
 impl Seen {
-    /// Whether this is another state than the one that was told; one that is gone at the next look is none.
-    fn is_news(&mut self, now: &(String, Option<String>)) -> bool {
-        let stands = self.last == *now;
-        self.last.clone_from(now);
-        let news = stands && self.told != *now;
+    /// Whether this is another state than the one that was told, and was seen so many times in a row.
+    fn is_news(&mut self, words: &Words, enough: u32) -> bool {
+        let now = (words.word.clone(), words.cause.as_deref() == Some("drain"));
+        self.looks = if self.last == now { self.looks + 1 } else { 1 };
+        self.last = now;
+        let news = self.looks >= enough && self.told != self.last;
         if news {
-            self.told.clone_from(now);
+            self.told.clone_from(&self.last);
         }
         news
     }
@@ -162,6 +166,9 @@ fn in_figures(status: &Status) -> String {
         1_000.0 * answered.p99
     )
 }
+
+/// The time over which the gateway tells what comes and goes.
+const FLOW: Duration = Duration::from_secs(5);
 
 /// Often enough that no state is missed that a person would see.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);

@@ -49,7 +49,13 @@ async fn a_round_shows_the_sale_and_its_tally_is_that_of_the_metrics() {
     assert!(critical.contains("calm") && !critical.contains("throttled"), "{critical:?}");
     assert!(standard.contains("throttled") && standard.contains("calm"), "{standard:?}");
     assert!(["calm", "throttled", "shed"].iter().all(|word| bulk.contains(*word)), "{bulk:?}");
-    for said in ["the sale opens", "bulk throttled: depth", "bulk shed: depth", "drain: workers take"] {
+    for said in [
+        "the sale opens",
+        "critical calm: depth",
+        "standard throttled: depth",
+        "bulk shed: depth",
+        "demand: ",
+    ] {
         assert!(text.contains(said), "{said:?} was not said:\n{text}");
     }
 

@@ -19,7 +19,7 @@ pub(super) fn of(scene: &Scene<'_>, state: State) -> Option<Cause> {
 
 /// More than fits comes in, or less than usual goes out.
 fn pressed(scene: &Scene<'_>) -> Cause {
-    let drain = drain(scene);
+    let drain = scene.drain();
     let has_fallen = scene.usual_drain.is_some_and(|usual| drain < FALLEN * usual);
     if has_fallen || drain <= 0.0 {
         Cause::Drain
@@ -32,7 +32,7 @@ fn pressed(scene: &Scene<'_>) -> Cause {
 
 /// The cause with its numbers.
 pub(super) fn reason(scene: &Scene<'_>, cause: Cause) -> String {
-    let drain = drain(scene);
+    let drain = scene.drain();
     let (demand, taken) = (rate(scene.flow.demand), rate(drain));
     match cause {
         Cause::Demand => {
@@ -109,10 +109,6 @@ pub(super) fn advice(scene: &Scene<'_>, state: State, cause: Cause) -> String {
         }
         Cause::Retention => format!("add workers for {queue}, or raise the retention of its topic"),
     }
-}
-
-fn drain(scene: &Scene<'_>) -> f64 {
-    scene.report.recent_drain.jobs_per_second()
 }
 
 /// A drain below this part of the usual one has fallen, as the control law sees it too.

@@ -128,6 +128,15 @@ pub enum Cause {
     Retention,
 }
 
+impl Scene<'_> {
+    /// What workers take, in jobs per second. The law's reading is of the last moments: where a pause between two
+    /// acknowledgements looks like the end of all, those of the last seconds count.
+    fn drain(&self) -> f64 {
+        let recent = self.report.recent_drain.jobs_per_second();
+        if recent > 0.0 { recent } else { self.flow.done }
+    }
+}
+
 impl Diagnosis {
     /// Says what a scene means.
     pub fn of(scene: &Scene<'_>) -> Diagnosis {

@@ -47,7 +47,7 @@ fn is_stalled(scene: &Scene<'_>) -> bool {
         Tier::P2 => 12 * STALLED_AFTER,
     };
     let old = report.backlog.oldest_age.is_some_and(|age| age >= patience.saturating_add(scene.retries));
-    old && report.recent_drain.jobs_per_second() <= 0.0 && scene.flow.done <= 0.0
+    old && scene.drain() <= 0.0
 }
 
 /// Critical work matters more, work that waits by design less.
@@ -111,7 +111,7 @@ pub(super) fn sentence(scene: &Scene<'_>, state: State) -> String {
         State::Calm => format!(
             "{tier} calm: depth {depth} of target {target}; {} let in, workers take {}",
             rate(scene.flow.admitted),
-            rate(report.recent_drain.jobs_per_second())
+            rate(scene.drain())
         ),
     }
 }
@@ -171,7 +171,7 @@ fn shed(scene: &Scene<'_>) -> String {
 
 /// When the depth will be below a mark, while nothing is let in.
 fn when_below(scene: &Scene<'_>, what: &str, mark: u64) -> String {
-    let drain = scene.report.recent_drain.jobs_per_second();
+    let drain = scene.drain();
     let above = scene.report.backlog.depth().saturating_sub(mark).saturating_add(1);
     if drain <= 0.0 {
         return format!("{what}, and no worker takes any");

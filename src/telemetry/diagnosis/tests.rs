@@ -193,3 +193,17 @@ fn a_calm_tier_needs_no_cause_and_no_advice() {
     assert_eq!(said.sentence, "critical calm: depth 120 of target 80,000; 250/s let in, workers take 250/s");
     assert_eq!((said.cause, said.reason, said.refused, said.advice), (None, None, None, None));
 }
+
+#[test]
+fn a_pause_between_two_acknowledgements_is_no_end_of_all_work() {
+    let (report, settings) = (report(90_000, 0.0), law(Tier::P1));
+    let flow = Flow { demand: 900.0, admitted: 300.0, throttled: 600.0, done: 300.0, ..Flow::default() };
+    let said =
+        Diagnosis::of(&Scene { flow, usual_drain: Some(310.0), ..scene(Tier::P1, &report, &settings) });
+    assert_eq!((said.state, said.cause), (State::Throttled, Some(Cause::Demand)));
+    assert_eq!(
+        said.reason.unwrap(),
+        "demand: 900/s are asked for, 3.0 times what workers take (300/s)",
+        "not that no worker takes jobs"
+    );
+}
