@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics lint lint-code lint-dependencies bench league load-test
+.PHONY: help demo run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 # What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.
@@ -17,6 +17,11 @@ run: ## build for release and serve on the embedded queue (data under ./data; AR
 	@scripts/need $(BUILD)
 	cargo build --release --locked
 	exec target/release/tidegate serve $(ARGS)
+
+demo: ## a flash sale to look at, on this machine: builds for release and plays it until Ctrl-C (ARGS="--fast")
+	@scripts/need $(BUILD)
+	cargo build --release --locked
+	exec target/release/tidegate demo $(ARGS)
 
 test: test-clients test-kafka ## everything that must hold: format, unit tests, architecture, the programme from outside
 	@scripts/need $(BUILD) redis-server redis-cli openssl java curl jq chromium chromedriver

@@ -148,7 +148,7 @@ const CLOSED: [(&str, &str); 2] = [
         "target: { delay: 10s, at_least: 100, at_most: 600 }",
         "target: { delay: 1s, at_least: 20, at_most: 80 }",
     ),
-    ("shed: { at: 1500, until: 700 }", "shed: { at: 100, until: 40 }"),
+    ("shed: { at: 900, until: 600 }", "shed: { at: 100, until: 40 }"),
 ];
 
 /// What a faster script needs: targets that fill in the time there is.

@@ -47,7 +47,7 @@ pub fn table(round: u32, balance: &Balance, held: &TierMap<u64>) -> String {
         jobs(refused)
     );
     for (count, what) in [
-        (balance.again, "jobs were done at a further attempt, after their first worker had died"),
+        (balance.again, "jobs were done at a further attempt: their first worker had died, or was too slow"),
         (balance.others, "jobs were done that are not of the demo's clients: yours?"),
     ] {
         if count > 0 {

@@ -103,17 +103,15 @@ export class Chart {
   }
 
   #marks(marks, y) {
-    this.markGroup.replaceChildren(...marks.flatMap(({ name, label, value, low }) => {
-      const height = y(value).toFixed(1);
-      return [
-        drawn("path", { class: `line ${name}`, d: `M${LEFT} ${height}H${this.width - RIGHT}` }),
-        // At one end the way up, at the other the way down: they may be close to each other.
-        drawn("text", {
-          class: "tick", y: Number(height) + (height < 14 ? 11 : -3),
-          x: low ? LEFT + 4 : this.width - RIGHT, "text-anchor": low ? "start" : "end",
-        }, label),
-      ];
-    }));
+    const heights = marks.map(({ value }) => y(value).toFixed(1));
+    const lines = marks.map(({ name }, index) =>
+      drawn("path", { class: `line ${name}`, d: `M${LEFT} ${heights[index]}H${this.width - RIGHT}` }));
+    // At one end the way up, at the other the way down: they may be close to each other. The words stand before all lines.
+    const words = marks.map(({ label, low }, index) => drawn("text", {
+      class: "tick threshold", y: Number(heights[index]) + (heights[index] < 14 ? 11 : -3),
+      x: low ? LEFT + 4 : this.width - RIGHT, "text-anchor": low ? "start" : "end",
+    }, label));
+    this.markGroup.replaceChildren(...lines, ...words);
   }
 
   #describe(columns, first, index) {

@@ -35,7 +35,8 @@ const NUMBERS = [
   ["Depth", (tier) => jobs(tier.depth)],
   ["Target", (tier) => jobs(tier.target)],
   ["Oldest job", (tier) => seconds(tier.oldest_age_seconds)],
-  ["Drain", (tier) => rate(tier.recent_drain)],
+  // A pause between two acknowledgements is no end of all work: then those of the last seconds count, as in the sentence.
+  ["Drain", (tier) => rate(tier.recent_drain || tier.flow.done)],
   ["Asked for", (tier) => rate(tier.flow.demand)],
   ["Let in", (tier) => rate(tier.flow.admitted)],
   ["May come in", (tier) => (tier.shedding || tier.full ? "nothing" : rate(tier.rate))],
