@@ -168,6 +168,8 @@ pub struct Running {
     gateway: Gateway,
     tasks: JoinSet<()>,
     shutdown: ShutdownSettings,
+    /// The way of spans to their collector.
+    delivery: Option<Delivery>,
 }
 
 /// Starts the gateway, as [`run`] does.
@@ -209,7 +211,7 @@ pub async fn start(settings: Settings, policy: Policy, from_file: bool) -> Resul
     gateway.lifecycle.advance(Phase::Running);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let shutdown = settings.shutdown;
-    Ok(Running { ingest: ingest_address, admin: admin_address, gateway, tasks, shutdown })
+    Ok(Running { ingest: ingest_address, admin: admin_address, gateway, tasks, shutdown, delivery })
 }
 
 impl Running {
@@ -221,6 +223,9 @@ impl Running {
             error!(
                 "the queue did not close in time: what was accepted is on disk, acknowledgements may be repeated"
             );
+        }
+        if let Some(delivery) = self.delivery {
+            delivery.finish(LAST_SPANS_TIME).await;
         }
         self.tasks.abort_all();
         info!("stopped");

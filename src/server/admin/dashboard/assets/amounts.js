@@ -9,6 +9,9 @@ export const jobs = (count) => (known(count) ? whole.format(count) : "–");
 /** Jobs per second; one decimal below ten. */
 export const rate = (perSecond) => (known(perSecond) ? `${number(perSecond)}/s` : "–");
 
+/** A sentence in which no line ends between a number and its unit. */
+export const unbroken = (text) => text.replace(/(\d) (?=(?:ms|s|min|h|d)\b|%)/g, "$1\u00a0");
+
 /** A number; one decimal below ten. */
 export const number = (value) => (known(value) ? (Math.abs(value) < 10 ? tenths : whole).format(value) : "–");
 

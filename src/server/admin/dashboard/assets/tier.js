@@ -1,7 +1,7 @@
 // One tier: its state in words, where the depth stands between target and bounds, its numbers, its charts.
 
 import { byId, element, mark, say } from "./elements.js";
-import { jobs, number, percent, rate, seconds } from "./amounts.js";
+import { jobs, number, percent, rate, seconds, unbroken } from "./amounts.js";
 import { Chart } from "./chart.js";
 
 const NAMES = { p0: "critical", p1: "standard", p2: "bulk" };
@@ -90,9 +90,9 @@ export class TierPanel {
     mark(this.node, "data-severity", severity);
     say(this.state, `${SHAPES[severity]} ${word}`);
     say(this.queue, `${tier.queue}, ${tier.durability}${tier.spooling ? `, ${jobs(tier.spool_depth)} in the spool` : ""}`);
-    say(this.sentence, sentence);
+    say(this.sentence, unbroken(sentence));
     for (const [node, text, before] of [[this.reason, reason, ""], [this.refused, who, ""], [this.advice, advice, "Turn: "]]) {
-      say(node, text ? before + text : "");
+      say(node, text ? before + unbroken(text) : "");
       node.hidden = !text;
     }
     this.gauge.show(tier);
