@@ -1,15 +1,14 @@
 //! `docs/RUNBOOK.md`: a section for each alert and an alert for each section; its commands run, against a real gateway.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ALERTING, project, rules, text_of};
+use super::{ALERTING, rules, text_of};
 use crate::support::gateway::Setup;
+use crate::support::markdown::blocks;
 use crate::support::policy::Policy;
+use crate::support::shell::{Manner, Shell, Step};
 
 const RUNBOOK: &str = "docs/RUNBOOK.md";
 
@@ -40,23 +39,6 @@ fn each_alert_has_its_section_and_each_section_its_alert() {
     }
 }
 
-#[test]
-fn its_links_lead_somewhere() {
-    let text = text_of(RUNBOOK);
-    let anchors: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("## "))
-        .map(|heading| heading.to_lowercase().replace(' ', "-"))
-        .collect();
-    for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-        match target.split_once('#') {
-            Some(("", anchor)) => assert!(anchors.iter().any(|other| other == anchor), "no section {anchor}"),
-            Some((file, _)) => assert!(project("docs").join(file).exists(), "no file {file}"),
-            None => assert!(project("docs").join(target).exists(), "no file {target}"),
-        }
-    }
-}
-
 /// Whether the numbers are good is for people to see; here, that each command runs and finds what it looks for.
 #[tokio::test]
 async fn its_commands_run() {
@@ -70,18 +52,18 @@ async fn its_commands_run() {
     let dead = json!({ "leases": leases, "dead": true, "reason": "card declined" });
     assert_eq!(gateway.ingest.post_json("/v1/leases/nack", &dead).await.status, 200);
 
-    let (folder, text) = (tempfile::tempdir().unwrap(), text_of(RUNBOOK));
-    let blocks: Vec<&str> =
-        text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    let (first, others) = blocks.split_first().expect("commands");
-    assert!(others.len() > 20, "{}", others.len());
-    let environment = [
-        ("ADMIN", format!("http://{}", gateway.admin.address())),
-        ("INGEST", format!("http://{}", gateway.ingest.address())),
-        ("TOKEN", TOKEN.to_owned()),
-    ];
-    for block in others {
-        let said = bash(folder.path(), &[*first, *block].concat(), &environment).await;
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell::new(folder.path())
+        .environment("ADMIN", &format!("http://{}", gateway.admin.address()))
+        .environment("INGEST", &format!("http://{}", gateway.ingest.address()))
+        .environment("TOKEN", TOKEN);
+    let text = text_of(RUNBOOK);
+    let scripts = blocks(&text).into_iter().filter(|block| block.language == "sh" && !block.is("not-run"));
+    let steps: Vec<Step> =
+        scripts.map(|block| Step { typed: block.text, manner: Manner::Script }).collect();
+    assert!(steps.len() > 20, "{}", steps.len());
+    for (step, said) in steps.iter().zip(shell.play(&steps).await) {
+        let block = &step.typed;
         println!("{block}--- says\n{said}");
         let says = [
             ("tidegate status", "dead      6 letters"),
@@ -99,26 +81,4 @@ async fn its_commands_run() {
     gateway.finish().await;
 }
 
-/// Runs a script in this folder to its end; fails with what it said where a command of it failed.
-async fn bash(folder: &Path, script: &str, environment: &[(&str, String)]) -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_tidegate")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-    let ending = tokio::process::Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script])
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", path)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let ended = tokio::time::timeout(PATIENCE, ending).await.expect("it ends").expect("bash starts");
-    let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
-    assert!(ended.status.success(), "{script}\n--- ended with {}:\n{said}", ended.status);
-    said
-}
-
 const TOKEN: &str = "a-token-of-the-runbook-test";
-
-/// Longer than any command may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
