@@ -13,7 +13,7 @@ use super::{chapters, docs, text_of};
 use crate::support::markdown::{Block, blocks};
 use crate::support::redis::Redis;
 use crate::support::shell::{Manner, Shell, Step};
-use crate::support::transcript::{Exchange, agrees, exchanges};
+use crate::support::transcript::{Exchange, agrees, body, exchanges};
 
 #[test]
 fn every_page_with_commands_is_one_that_is_run() {
@@ -114,7 +114,8 @@ struct Part {
 fn before(page: &Page) -> Vec<Step> {
     let made = Step { typed: page.made.into(), manner: Manner::Script };
     let served = page.serve.map(|typed| Step { typed: typed.into(), manner: Manner::Server });
-    std::iter::once(made).chain(served).collect()
+    let then = Step { typed: page.then.into(), manner: Manner::Script };
+    std::iter::once(made).chain(served).chain([then]).collect()
 }
 
 fn parts(block: &Block) -> Vec<Part> {
@@ -142,7 +143,7 @@ fn write(file: &Path, text: &str, wrong: &[(&Exchange, &String)]) {
         let margin = " ".repeat(lines[first - 1].len() - lines[first - 1].trim_start().len());
         let blank = exchange.said.lines().rev().take_while(|line| line.trim().is_empty()).count();
         let last = first + exchange.said.lines().count() - blank;
-        let said = said.trim().lines().map(|line| format!("{margin}{}", line.trim_end()));
+        let said = body(said).lines().map(|line| format!("{margin}{}", line.trim_end()));
         lines.splice(first..last, said);
     }
     std::fs::write(file, lines.join("\n") + "\n").expect("the page can be written");

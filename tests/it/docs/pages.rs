@@ -9,18 +9,20 @@ pub struct Page {
     pub made: &'static str,
     /// The gateway that the page takes for granted; others start one of their own.
     pub serve: Option<&'static str>,
+    /// A script that brings that gateway into the state which the page takes for granted.
+    pub then: &'static str,
     /// A Redis that runs beside it.
     pub redis: bool,
 }
 
 /// A page that needs nothing, or starts what it needs.
 const fn page(file: &'static str) -> Page {
-    Page { file, made: "", serve: None, redis: false }
+    Page { file, made: "", serve: None, then: "", redis: false }
 }
 
 /// A page that talks to a running gateway.
 const fn before(file: &'static str, serve: &'static str) -> Page {
-    Page { file, made: "", serve: Some(serve), redis: false }
+    Page { file, made: "", serve: Some(serve), then: "", redis: false }
 }
 
 /// The pages with commands, in the order of the book.
@@ -51,7 +53,12 @@ pub const PAGES: [Page; 15] = [
         made: r#"printf 'ingest: { lisen: "127.0.0.1:8080" }\nlimits:\n  request_timeout: 10\n' > broken.yaml"#,
         ..page("CONFIGURATION.md")
     },
-    before("DASHBOARD.md", "tidegate serve"),
+    Page {
+        // A point of the history is due every five seconds.
+        then: r#"curl -s localhost:8080/v1/jobs -H 'Tidegate-Type: digest' -d '{}'
+            until curl -s localhost:9090/v1/history | jq -e '.times != []' >/dev/null; do :; done"#,
+        ..before("DASHBOARD.md", "tidegate serve")
+    },
     page("FAQ.md"),
 ];
 

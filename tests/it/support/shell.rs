@@ -120,7 +120,7 @@ const MARK: &str = "--- step ";
 
 /// A gateway dies with its shell, whatever ends that; it is asked to stop at the end, and must stop well.
 const PRELUDE: &str = r#"exec 2>&1
-served() { exec setpriv --pdeathsig KILL "$@" >server.log; }
+served() { exec setpriv --pdeathsig KILL "$@" >server.log 2>&1; }
 ready() {
     until curl -fs "http://$TIDEGATE_INGEST__LISTEN/readyz" >/dev/null; do
         kill -0 "$SERVER" || { cat server.log; exit 1; }

@@ -51,9 +51,14 @@ fn unfinished(command: &str) -> bool {
 pub fn agrees(exchange: &Exchange, said: &str) -> bool {
     let exact = SAME_EACH_TIME.iter().any(|command| exchange.command.contains(command));
     let shown = |text: &str| if exact { text.trim_end().to_owned() } else { shape(text) };
-    let written: Vec<String> = exchange.said.trim().lines().map(shown).collect();
-    let said: Vec<String> = said.trim().lines().map(shown).collect();
+    let written: Vec<String> = body(&exchange.said).lines().map(shown).collect();
+    let said: Vec<String> = body(said).lines().map(shown).collect();
     lines_agree(&written, &said)
+}
+
+/// What was said, without the empty lines around it.
+pub fn body(said: &str) -> &str {
+    said.trim_end().trim_start_matches(['\r', '\n'])
 }
 
 fn lines_agree(written: &[String], said: &[String]) -> bool {
@@ -92,7 +97,7 @@ fn shape(line: &str) -> String {
 
 static VARYING: LazyLock<Regex> = LazyLock::new(|| {
     let parts = [
-        r#"(?<kept>HTTP/[0-9.]+ [0-9]{3}|"status":[0-9]{3})"#,
+        r#"(?<kept>HTTP/[0-9.]+ [0-9]{3}|"status":[0-9]{3}|^[2-5][0-9]{2}$)"#,
         r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
         r"\b([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})\b",
         r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z",
@@ -121,6 +126,7 @@ fn what_differs_between_runs_is_left_out_and_nothing_else() {
     assert!(!agree("curl", receipt, &another.replace("false", "true")));
     assert!(!agree("curl", "HTTP/1.1 202 Accepted\n", "HTTP/1.1 429 Too Many Requests\r\n"));
     assert!(agree("curl", "date: Sat, 21 Nov 2026 12:56:10 GMT\n", "date: Sun, 22 Nov 2026 01:02:03 GMT\r\n"));
+    assert!(agree("curl", "202\n", "202") && !agree("curl", "202\n", "429"));
     assert!(agree("curl", "a 1\n..\nz .. 9\n", "a 2\nb\nc\nz is not 8\n"));
     assert!(!agree("curl", "a 1\n..\nz\n", "a 2\nb\nc\n"));
     assert!(agree("tidegate simulate", "peak 1.02\n", "peak 1.02\n"));
