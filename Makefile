@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics lint lint-code lint-dependencies bench league load-test
+.PHONY: help run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics book book-runs lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 # What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.
@@ -74,6 +74,16 @@ schema: ## write policies/schema.json anew from the code; otherwise a test compa
 	@scripts/need $(BUILD)
 	TIDEGATE_WRITE_SCHEMA=1 cargo test --locked --lib -- schema::tests::the_schema_that_is_kept
 	@git diff --stat -- policies/schema.json
+
+book: ## docs/ as a book to leaf through, in target/book (needs mdbook: cargo install mdbook)
+	@command -v mdbook >/dev/null || { echo "mdbook is not installed: cargo install mdbook, or read docs/SUMMARY.md" >&2; exit 1; }
+	mdbook build
+	@echo "written: target/book/index.html"
+
+book-runs: ## run the commands of the book and write down what they say now; otherwise a test compares it
+	@scripts/need $(BUILD) curl jq openssl redis-server
+	TIDEGATE_WRITE_BOOK=1 cargo test --locked --test it -- docs::commands
+	@git diff --stat -- docs
 
 bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, over TLS and HTTP/2, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
 	@scripts/need $(BUILD) wrk h2load curl openssl redis-server redis-cli redis-benchmark java
