@@ -25,6 +25,34 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Paths of the repository that a sentence names, such as `policies/default.yaml`.
+#[test]
+fn every_file_that_is_named_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut named, mut faults) = (0, Vec::new());
+    for page in markdown_under(&docs()) {
+        let text = std::fs::read_to_string(docs().join(&page)).unwrap();
+        let words = codes(&text).filter(|words| FOLDERS.iter().any(|folder| words.starts_with(folder)));
+        for path in words.filter(|words| !words.contains([' ', '*', '{', '<'])) {
+            named += 1;
+            if !top.join(path).exists() {
+                faults.push(format!("docs/{page} names {path}"));
+            }
+        }
+    }
+    assert!(named > 60, "only {named} were found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What stands between single backticks, line by line.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("```"));
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+const FOLDERS: [&str; 9] =
+    ["config/", "deploy/", "docs/", "examples/", "fuzz/", "load-tests/", "policies/", "src/", "tests/"];
+
 fn fault(page: &Path, text: &str, target: &str) -> Option<&'static str> {
     let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
     let path = page.parent().expect("its folder").join(file);

@@ -59,8 +59,7 @@ async fn its_commands_run() {
         .environment("TOKEN", TOKEN);
     let text = text_of(RUNBOOK);
     let scripts = blocks(&text).into_iter().filter(|block| block.language == "sh" && !block.is("not-run"));
-    let steps: Vec<Step> =
-        scripts.map(|block| Step { typed: block.text, manner: Manner::Script }).collect();
+    let steps: Vec<Step> = scripts.map(|block| Step { typed: block.text, manner: Manner::Script }).collect();
     assert!(steps.len() > 20, "{}", steps.len());
     for (step, said) in steps.iter().zip(shell.play(&steps).await) {
         let block = &step.typed;

@@ -16,11 +16,6 @@ impl Block {
     pub fn is(&self, option: &str) -> bool {
         self.options.iter().any(|other| other == option)
     }
-
-    /// Its first line, by which lists name it.
-    pub fn first_line(&self) -> &str {
-        self.text.lines().next().unwrap_or_default()
-    }
 }
 
 /// A link or a picture: where it stands and where it leads.
@@ -104,7 +99,7 @@ fn blocks_headings_and_links_are_found() {
     let blocks = blocks(page);
     assert_eq!((blocks.len(), blocks[0].line, blocks[0].text.as_str()), (2, 4, "ls\n  -l\n"));
     assert!(blocks[0].language == "sh" && blocks[0].is("not-run") && !blocks[1].is("not-run"));
-    assert_eq!(blocks[1].first_line(), "# no heading [no](link)");
+    assert_eq!(blocks[1].text, "# no heading [no](link)\n");
     assert_eq!(anchors(page), ["a-b-c", "a-b-c-1"]);
     let targets: Vec<String> = links(page).into_iter().map(|link| link.target).collect();
     assert_eq!(targets, ["Y.md#z", "q.png"]);

@@ -64,9 +64,10 @@ impl Shell {
     pub async fn play(&self, steps: &[Step]) -> Vec<String> {
         let mut script = PRELUDE.to_owned();
         for (index, step) in steps.iter().enumerate() {
-            let typed = self.addresses.iter().fold(step.typed.trim_end().to_owned(), |typed, (written, here)| {
-                typed.replace(written, here)
-            });
+            let typed =
+                self.addresses.iter().fold(step.typed.trim_end().to_owned(), |typed, (written, here)| {
+                    typed.replace(written, here)
+                });
             let lines = match step.manner {
                 Manner::Command => format!("set +eu +o pipefail\n{typed}\n"),
                 Manner::Script => format!("set -euo pipefail\n{typed}\n"),
@@ -80,7 +81,11 @@ impl Shell {
         assert!(
             parts.len() == steps.len() + 1,
             "the shell ended at\n{}\n--- it said\n{said}",
-            parts.len().checked_sub(1).and_then(|last| steps.get(last)).map_or("its start", |step| &step.typed)
+            parts
+                .len()
+                .checked_sub(1)
+                .and_then(|last| steps.get(last))
+                .map_or("its start", |step| &step.typed)
         );
         let as_written = |part: &String| {
             let part = part.replace(&format!("{}/", self.folder.display()), "");
@@ -120,7 +125,10 @@ const MARK: &str = "--- step ";
 
 /// A gateway dies with its shell, whatever ends that; it is asked to stop at the end, and must stop well.
 const PRELUDE: &str = r#"exec 2>&1
-served() { exec setpriv --pdeathsig KILL "$@" >server.log 2>&1; }
+served() {
+    exec >server.log 2>&1
+    if command -v setpriv >/dev/null; then exec setpriv --pdeathsig KILL "$@"; else exec "$@"; fi
+}
 ready() {
     until curl -fs "http://$TIDEGATE_INGEST__LISTEN/readyz" >/dev/null; do
         kill -0 "$SERVER" || { cat server.log; exit 1; }
@@ -150,6 +158,7 @@ async fn steps_share_a_shell_and_a_failing_script_ends_it() {
         ])
         .await;
     assert_eq!(said, ["", "it said HERE\n", "policies/default.yaml\n"]);
-    let failing = tokio::spawn(async move { shell.play(&[step("false | cat\necho on", Manner::Script)]).await });
+    let failing =
+        tokio::spawn(async move { shell.play(&[step("false | cat\necho on", Manner::Script)]).await });
     assert!(failing.await.is_err(), "a script went on after a failure");
 }

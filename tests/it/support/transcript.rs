@@ -125,7 +125,11 @@ fn what_differs_between_runs_is_left_out_and_nothing_else() {
     assert!(!agree("curl", receipt, &another.replace("p0", "p1")));
     assert!(!agree("curl", receipt, &another.replace("false", "true")));
     assert!(!agree("curl", "HTTP/1.1 202 Accepted\n", "HTTP/1.1 429 Too Many Requests\r\n"));
-    assert!(agree("curl", "date: Sat, 21 Nov 2026 12:56:10 GMT\n", "date: Sun, 22 Nov 2026 01:02:03 GMT\r\n"));
+    assert!(agree(
+        "curl",
+        "date: Sat, 21 Nov 2026 12:56:10 GMT\n",
+        "date: Sun, 22 Nov 2026 01:02:03 GMT\r\n"
+    ));
     assert!(agree("curl", "202\n", "202") && !agree("curl", "202\n", "429"));
     assert!(agree("curl", "a 1\n..\nz .. 9\n", "a 2\nb\nc\nz is not 8\n"));
     assert!(!agree("curl", "a 1\n..\nz\n", "a 2\nb\nc\n"));
