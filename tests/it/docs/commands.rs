@@ -9,8 +9,9 @@ use std::path::Path;
 
 use tidegate::yaml::read::read;
 
-use super::pages::{ELSEWHERE, NOT_RUN, PAGES, Page};
+use super::pages::{Beside, ELSEWHERE, NOT_RUN, PAGES, Page};
 use super::{chapters, docs, text_of};
+use crate::support::kafka::Kafka;
 use crate::support::markdown::{Block, blocks};
 use crate::support::redis::Redis;
 use crate::support::shell::{Manner, Shell, Step};
@@ -38,6 +39,18 @@ fn what_is_not_run_is_listed_with_its_reason() {
     }
     assert_eq!(left_out, NOT_RUN.len(), "a block is listed that is run, or is no more");
     assert!(NOT_RUN.iter().all(|(_, _, reason)| reason.len() > 20));
+}
+
+/// The policies that ship and the scenarios that show them: each has a page that plays it or runs it.
+#[test]
+fn every_example_is_shown() {
+    let pages: String = chapters().iter().map(|page| text_of(page)).collect();
+    for folder in ["load-tests/sim/examples", "policies"] {
+        for file in std::fs::read_dir(docs().join("..").join(folder)).unwrap().flatten() {
+            let name = format!("{folder}/{}", file.file_name().to_string_lossy());
+            assert!(!name.ends_with(".yaml") || pages.contains(&name), "no page shows {name}");
+        }
+    }
 }
 
 #[test]
@@ -84,15 +97,19 @@ fn is_an_example(text: &str) -> bool {
 async fn plays(file: &str) {
     let page = PAGES.iter().find(|page| page.file == file).expect("a page of the list");
     let folder = tempfile::tempdir().unwrap();
-    let redis = match page.redis {
-        true => Some(Redis::durable(&[]).await),
-        false => None,
-    };
     let mut shell = Shell::new(folder.path());
+    let (redis, kafka) = match page.beside {
+        Beside::Nothing => (None, None),
+        Beside::Redis => (Some(Redis::durable(&[]).await), None),
+        Beside::Kafka => (None, Some(Kafka::start(&[]).await)),
+    };
     if let Some(redis) = &redis {
         shell = shell
             .environment("TIDEGATE_REDIS__URL", &redis.url())
             .address(":6379", &format!(":{}", redis.port()));
+    }
+    if let Some(kafka) = &kafka {
+        shell = shell.environment("TIDEGATE_KAFKA__BROKERS", &kafka.brokers());
     }
     let text = text_of(file);
     let before = before(page);
@@ -197,6 +214,7 @@ played! {
     events: "EVENTS.md",
     delivery: "DELIVERY.md",
     redis: "REDIS.md",
+    kafka: "KAFKA.md",
     configuration: "CONFIGURATION.md",
     dashboard: "DASHBOARD.md",
     faq: "FAQ.md",

@@ -11,22 +11,29 @@ pub struct Page {
     pub serve: Option<&'static str>,
     /// A script that brings that gateway into the state which the page takes for granted.
     pub then: &'static str,
-    /// A Redis that runs beside it.
-    pub redis: bool,
+    pub beside: Beside,
+}
+
+/// What runs beside the gateway.
+#[derive(Clone, Copy, Debug)]
+pub enum Beside {
+    Nothing,
+    Redis,
+    Kafka,
 }
 
 /// A page that needs nothing, or starts what it needs.
 const fn page(file: &'static str) -> Page {
-    Page { file, made: "", serve: None, then: "", redis: false }
+    Page { file, made: "", serve: None, then: "", beside: Beside::Nothing }
 }
 
 /// A page that talks to a running gateway.
 const fn before(file: &'static str, serve: &'static str) -> Page {
-    Page { file, made: "", serve: Some(serve), then: "", redis: false }
+    Page { file, made: "", serve: Some(serve), then: "", beside: Beside::Nothing }
 }
 
 /// The pages with commands, in the order of the book.
-pub const PAGES: [Page; 15] = [
+pub const PAGES: [Page; 16] = [
     page("QUICK_START.md"),
     page("TUNING.md"),
     page("tuning/FLASH_SALE.md"),
@@ -48,7 +55,8 @@ pub const PAGES: [Page; 15] = [
     },
     before("EVENTS.md", "tidegate serve"),
     page("DELIVERY.md"),
-    Page { redis: true, ..page("REDIS.md") },
+    Page { beside: Beside::Redis, ..page("REDIS.md") },
+    Page { beside: Beside::Kafka, ..page("KAFKA.md") },
     Page {
         made: r#"printf 'ingest: { lisen: "127.0.0.1:8080" }\nlimits:\n  request_timeout: 10\n' > broken.yaml"#,
         ..page("CONFIGURATION.md")
@@ -66,7 +74,7 @@ pub const PAGES: [Page; 15] = [
 pub const ELSEWHERE: [&str; 1] = ["RUNBOOK.md"];
 
 /// The blocks that are not run: page, words that only this one of them has, reason.
-pub const NOT_RUN: [(&str, &str, &str); 14] = [
+pub const NOT_RUN: [(&str, &str, &str); 13] = [
     ("QUICK_START.md", "cargo install", "builds for release; the tests build the same program"),
     ("POLICY.md", "tidegate check", "as a terminal shows it; `checking.rs` has a terminal"),
     ("POLICY.md", "'.shadow | .state", "of a gateway under load; `shadow.rs` has one"),
@@ -83,7 +91,6 @@ pub const NOT_RUN: [(&str, &str, &str); 14] = [
         "ACL SETUSER",
         "rights, not a run; `redis/examples.rs` gives them to a gateway and a worker",
     ),
-    ("KAFKA.md", "tidegate kafka init", "needs a Kafka; `kafka_topics/init.rs` has one"),
     ("KAFKA.md", "kafka-console-consumer.sh", "never ends; `kafka/examples.rs` runs it in a worker"),
     ("CONFIGURATION.md", "security.protocol=SASL_SSL", "needs a Kafka with TLS; `kafka/tls.rs` has one"),
     ("RUNBOOK.md", "/etc/prometheus", "writes below /etc, which is not the test's"),
