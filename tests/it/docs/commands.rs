@@ -12,7 +12,7 @@ use tidegate::yaml::read::read;
 use super::pages::{Beside, ELSEWHERE, NOT_RUN, PAGES, Page};
 use super::{chapters, docs, text_of};
 use crate::support::kafka::Kafka;
-use crate::support::markdown::{Block, blocks};
+use crate::support::markdown::{Block, blocks, links};
 use crate::support::redis::Redis;
 use crate::support::shell::{Manner, Shell, Step};
 use crate::support::transcript::{Exchange, agrees, body, exchanges};
@@ -116,12 +116,13 @@ async fn plays(file: &str) {
     let parts: Vec<Part> = blocks(&text).iter().filter(|block| runs(block)).flat_map(parts).collect();
     let steps: Vec<Step> = before.iter().chain(parts.iter().map(|part| &part.step)).cloned().collect();
     let said = shell.play(&steps).await;
+    pictures(file, &text, folder.path());
     let told = parts.iter().zip(&said[before.len()..]);
     let wrong: Vec<(&Exchange, &String)> = told
         .filter_map(|(part, said)| Some((part.exchange.as_ref()?, said)))
         .filter(|(exchange, said)| !agrees(exchange, said))
         .collect();
-    if std::env::var_os("TIDEGATE_WRITE_BOOK").is_some() {
+    if writes() {
         return write(&docs().join(file), &text, &wrong);
     }
     let shown = wrong.iter().map(|(exchange, said)| {
@@ -131,6 +132,24 @@ async fn plays(file: &str) {
         )
     });
     assert!(wrong.is_empty(), "{}", shown.collect::<Vec<_>>().join("\n\n"));
+}
+
+/// The pictures of a page are those that its commands draw.
+fn pictures(file: &str, text: &str, folder: &Path) {
+    for link in links(text).into_iter().filter(|link| link.target.ends_with(".svg")) {
+        let (drawn, kept) = (folder.join(&link.target), docs().join(file).with_file_name(&link.target));
+        if writes() {
+            std::fs::copy(&drawn, &kept).expect("a picture that a command drew");
+        }
+        let same =
+            std::fs::read(&drawn).expect("a picture that a command drew") == std::fs::read(&kept).unwrap();
+        assert!(same, "docs/{file}:{}: {} is drawn otherwise now", link.line, link.target);
+    }
+}
+
+/// Whether pages are to be written anew, rather than compared.
+fn writes() -> bool {
+    std::env::var_os("TIDEGATE_WRITE_BOOK").is_some()
 }
 
 /// A step, and what the page says that it says.
