@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics book book-runs lint lint-code lint-dependencies bench league load-test
+.PHONY: help demo run test test-clients test-kafka fuzz fuzz-short fuzz-keep openapi schema metrics book book-runs lint lint-code lint-dependencies bench league load-test
 
 TOOLS := $(CURDIR)/.tools
 # What a build needs: the embedded queue's storage and the Kafka client are C and are built along, TLS to Kafka is the system's OpenSSL.

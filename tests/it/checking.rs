@@ -72,7 +72,7 @@ async fn warnings_refuse_where_they_are_strictly_taken() {
         .says(2, &["warnings count (--strict)"]);
     tidegate(folder.path(), &["check", "--strict", "good.yaml"], &[]).await.says(0, &["policy ok, revision"]);
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shipped = ["default", "flash-sale", "iot", "nightly-batch", "webhooks"]
+    let shipped = ["default", "demo", "flash-sale", "iot", "nightly-batch", "webhooks"]
         .map(|name| format!("policies/{name}.yaml"));
     let arguments: Vec<&str> =
         ["check", "--strict"].into_iter().chain(shipped.iter().map(String::as_str)).collect();

@@ -23,6 +23,7 @@ mod connections;
 mod cors;
 mod dashboard;
 mod dead_letters;
+mod demo;
 mod docs;
 mod events;
 mod explain;

@@ -30,6 +30,7 @@ pub mod recovery;
 pub mod redis;
 pub mod redis_worker;
 pub mod resp;
+pub mod schema;
 pub mod shell;
 pub mod tally;
 pub mod transcript;
