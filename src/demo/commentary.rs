@@ -91,7 +91,7 @@ pub async fn comment(admin: Caller, narrator: Narrator, figures: Duration, mut e
     let mut sum_up =
         interval_at(Instant::from_std(narrator.clock.instant(narrator.begun)) + figures, figures);
     // The gateway's own figures are of five seconds: so long they take to tell the new from the old.
-    let enough = if figures > FLOW { 6 } else { 2 };
+    let enough = if figures > FLOW { 6 } else { 4 };
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sum_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = TierMap::from_fn(|_| Seen::default());

@@ -162,7 +162,7 @@ const SHORTER: [(&str, &str); 4] = [
         "target: { delay: 6s, at_least: 100, at_most: 600 }",
     ),
     ("retry_after: { min: 1s, max: 2min }", "retry_after: { min: 1s, max: 24s }"),
-    ("retry_after: { min: 1s, max: 10min }", "retry_after: { min: 1s, max: 2min }"),
+    ("retry_after: { min: 1s, max: 5min }", "retry_after: { min: 1s, max: 1min }"),
 ];
 
 /// When the clients go home, in seconds at the usual pace.
