@@ -28,7 +28,7 @@ pub struct Answer {
     pub good: bool,
     /// When to come back, where the answer says so.
     pub retry_after: Option<Duration>,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 /// Why nothing came back.

@@ -201,3 +201,44 @@ const MOST_UNDER_WAY: usize = 256;
 
 /// Of bulk work.
 const BATCHES_PER_SECOND: u32 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01a1fe2d-b223-755d-9f6d-faa26d6f3ebf";
+
+    fn answer(good: bool, retry_after: Option<u64>, body: &str) -> Result<Answer, CallError> {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Ok(Answer { good, retry_after, body: body.to_owned().into() })
+    }
+
+    /// Each job's fate, as a word or as when it is to return.
+    fn told(answer: Result<Answer, CallError>, count: u64) -> Vec<String> {
+        let word = |fate: &Fate| match fate {
+            Fate::Stored(id) => id.to_string(),
+            Fate::Refused { told, shed } => format!("{told:?}{}", if *shed { ", shed" } else { "" }),
+            Fate::Unanswered => "unanswered".to_owned(),
+        };
+        fates(answer, count).iter().map(word).collect()
+    }
+
+    #[test]
+    fn each_job_is_stored_or_told_when_to_return() {
+        let receipt = format!(r#"{{"id":"{ID}","tier":"p0"}}"#);
+        assert_eq!(told(answer(true, None, &receipt), 1), [ID]);
+        let refusal = r#"{"code":"throttled","retry_after_ms":6233}"#;
+        assert_eq!(told(answer(false, Some(7), refusal), 1), ["7s"], "a client reads whole seconds");
+        let items = format!(
+            r#"{{"items":[{{"status":202,"id":"{ID}"}},{{"status":429,"code":"shed","retry_after_ms":1500}}]}}"#
+        );
+        assert_eq!(told(answer(true, None, &items), 2), [ID, "1.5s, shed"]);
+    }
+
+    #[test]
+    fn a_request_that_is_refused_whole_refuses_each_of_its_jobs() {
+        assert_eq!(told(answer(false, Some(3), r#"{"code":"overloaded"}"#), 2), ["3s", "3s"]);
+        assert_eq!(told(answer(false, None, "not JSON"), 2), ["unanswered", "unanswered"]);
+        assert_eq!(told(Err(CallError::Late), 1), ["unanswered"]);
+    }
+}

@@ -13,6 +13,7 @@ use crate::demo::book::Book;
 use crate::demo::caller::{CallError, Caller};
 use crate::demo::script::TIME_PER_JOB;
 use crate::domain::time::Moment;
+use crate::random;
 
 /// One of them.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Worker {
         let now = self.clock.now();
         // What the last jobs took longer than they should is made good, within bounds: so all of them do what they can.
         let begun = if now.since(*free) < MADE_GOOD { *free } else { now };
-        *free = begun.plus(TIME_PER_JOB * u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        *free = begun.plus(random::spread(TIME_PER_JOB * u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
         sleep(free.since(now)).await;
         Ok(jobs)
     }
@@ -108,7 +109,7 @@ impl Worker {
 }
 
 /// A few, so that those of critical work do not wait behind many others.
-const JOBS_AT_ONCE: u32 = 6;
+const JOBS_AT_ONCE: u32 = 4;
 
 /// Longer pauses between jobs were for want of jobs.
 const MADE_GOOD: Duration = Duration::from_millis(50);

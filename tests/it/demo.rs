@@ -76,6 +76,7 @@ async fn a_round_shows_the_sale_and_its_tally_is_that_of_the_metrics() {
     }
     assert_eq!((row("receipts lost"), row("refusals")[0]), ([0, 0, 0], 0), "{text}");
     assert!(row("and were stored then")[1..].iter().all(|welcomed| *welcomed > 0), "{text}");
+    assert!(2 * row("came back when told")[2] < row("refusals")[2], "bulk does not wait as told:\n{text}");
     assert!(stored[0] > 500 && row("of them shed")[2] > 100, "the sale was none:\n{text}");
 }
 
