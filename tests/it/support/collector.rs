@@ -26,6 +26,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::poll::until;
@@ -42,6 +43,8 @@ pub struct Collector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     Takes,
+    /// It takes its time with each post.
+    IsSlow,
     /// 200, and it says that it did not take the first span.
     TakesAllButOne,
     /// 400: it will never take this.
@@ -223,7 +226,10 @@ async fn take(request: Request<Incoming>, book: &Book) -> Response<Full<Bytes>> 
     book.heads.lock().unwrap().push(head.collect());
     let mood = *book.mood.lock().unwrap();
     match mood {
-        Mood::Takes | Mood::TakesAllButOne => {
+        Mood::Takes | Mood::IsSlow | Mood::TakesAllButOne => {
+            if mood == Mood::IsSlow {
+                sleep(SLOW).await;
+            }
             let request = ExportTraceServiceRequest::decode(body.to_bytes()).expect("OTLP");
             let refused = usize::from(mood == Mood::TakesAllButOne);
             book.spans.lock().unwrap().extend(read(request).into_iter().skip(refused));
@@ -291,5 +297,8 @@ fn text(value: Option<&Value>) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// Longer than a gateway with nothing in flight needs to stop, and less than half of what it gives the last spans.
+const SLOW: Duration = Duration::from_millis(1_300);
 
 const PATIENCE: Duration = Duration::from_secs(20);

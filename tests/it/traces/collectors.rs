@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
-use super::{CALLER, traced};
+use super::{CALLER, CALLERS_TRACE, traced};
 use crate::support::certificates::Authority;
 use crate::support::collector::{Collector, Mood};
 use crate::support::gateway::{Gateway, Setup, free_port};
@@ -113,9 +113,13 @@ async fn a_collector_that_hangs_fills_the_queue_and_holds_nobody_up() {
 async fn the_last_spans_are_sent_before_the_gateway_ends() {
     let collector = Collector::start().await;
     let mut gateway = traced(Setup::with(&Policy::calm()), &collector).start().await;
+    collector.mood(Mood::IsSlow);
+    gateway.post("{}", &[]).await.receipt();
+    until("the first spans are posted", PATIENCE, async || (collector.posts() == 1).then_some(())).await;
     gateway.post("{}", &[("traceparent", CALLER)]).await.receipt();
     gateway.stop().await;
-    let mut names: Vec<_> = collector.spans().into_iter().map(|span| span.name).collect();
+    let last = collector.spans().into_iter().filter(|span| span.trace == CALLERS_TRACE);
+    let mut names: Vec<_> = last.map(|span| span.name).collect();
     names.sort();
     assert_eq!(names, ["POST /v1/jobs", "decide", "send jobs:standard"]);
     gateway.restart().await;
