@@ -11,7 +11,7 @@ fn listed() -> Vec<Line> {
     let (_, tables) = text.split_once("## Every line").unwrap();
     let rows = tables.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| level |"));
     rows.flat_map(|row| {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [levels, message, fields, _] = cells.as_slice() else { panic!("no row of four cells: {row}") };
         let fields: Vec<String> = fields.split_whitespace().map(|field| field.replace('`', "")).collect();
         let line =
