@@ -85,11 +85,12 @@ book-runs: ## run the commands of the book and write down what they say now; oth
 	TIDEGATE_WRITE_BOOK=1 cargo test --locked --test it -- docs::commands
 	@git diff --stat -- docs
 
-bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, over TLS and HTTP/2, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
+bench: test-kafka ## micro benchmarks, then requests/s beside a bare axum server, over TLS and HTTP/2, with and without spans, before Redis beside redis-benchmark, before Kafka beside a raw producer, and what a job costs on each (ROUNDS=5 SECONDS_EACH=3)
 	@scripts/need $(BUILD) wrk h2load curl openssl redis-server redis-cli redis-benchmark java
 	cargo bench --locked --bench "*"
 	load-tests/bench/run.sh
 	load-tests/bench/tls.sh
+	load-tests/bench/traces.sh
 	load-tests/bench/redis.sh
 	load-tests/bench/kafka.sh
 	load-tests/bench/cost.sh

@@ -7,7 +7,7 @@
 //! | 0 | [`domain`] | the words as types |
 //! | 1 | [`admission`], [`control`], [`yaml`] | gate; drain and rate; YAML with positions |
 //! | 2 | [`regulator`], [`policy`], [`sim`] | the law of the tiers; the operators' YAML, compiled; both on a virtual clock |
-//! | 3 | [`clock`], [`random`], [`telemetry`] | the world's time and chance; metrics and logs |
+//! | 3 | [`clock`], [`random`], [`telemetry`] | the world's time and chance; metrics, logs, traces |
 //! | 4 | [`queue`] | where accepted jobs are kept |
 //! | 5 | [`runtime`] | the live parts: admission, control loop, forwarding, stopping |
 //! | 6 | [`server`] | HTTP in and out |
