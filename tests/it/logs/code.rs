@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
@@ -65,8 +66,7 @@ fn read(folder: &Path, lines: &mut Vec<Line>) {
         } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-            let macros = Regex::new(r"(\berror|\bwarn|\binfo|\bdebug|\btrace|\$level)!\(").unwrap();
-            for found in macros.captures_iter(text) {
+            for found in MACROS.captures_iter(text) {
                 let (fields, message) = arguments(&text[found.get(0).unwrap().end()..]);
                 let levels = match &found[1] {
                     // One macro of ours writes the same line at the levels that it is given.
@@ -90,7 +90,7 @@ fn arguments(call: &str) -> (Vec<String>, String) {
         if let Some(message) = rest.strip_prefix('"') {
             let end = message.find('"').unwrap();
             let message = message[..end].to_owned();
-            return (fields, Regex::new(r"\{[^}]*\}").unwrap().replace_all(&message, "..").into_owned());
+            return (fields, PLACEHOLDER.replace_all(&message, "..").into_owned());
         }
         let end = end_of_argument(rest);
         let name = rest[..end].split('=').next().unwrap().trim();
@@ -112,3 +112,8 @@ fn end_of_argument(text: &str) -> usize {
     });
     comma.expect("a message comes last").0
 }
+
+static MACROS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(\berror|\bwarn|\binfo|\bdebug|\btrace|\$level)!\(").unwrap());
+
+static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[^}]*\}").unwrap());
