@@ -278,3 +278,31 @@ fn count(things: usize) -> i64 {
 
 /// As many as OpenTelemetry's span limits allow unless they are changed.
 const MOST_LINKS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::domain::job::JobId;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn off_nothing_is_allocated_no_time_is_read_and_a_job_stays_as_it_is() {
+        let traces = Traces::off();
+        let request = Request::post("/v1/jobs").header("traceparent", "as it came").body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let job = Job::bare(JobId::new(Timestamp::from_millis(1), [7; 10]), Tier::P0);
+        let mut jobs = [Job { headers: vec![("traceparent".into(), "as it came".into())], ..job }];
+        let before = jobs.clone();
+        let spent = allocation_counter::measure(|| {
+            let span = traces.request(&parts, "POST /v1/jobs", || unreachable!());
+            span.decide(|| unreachable!()).made(|| unreachable!());
+            span.send(Tier::P0, "jobs:critical", &mut jobs).stored("disk", 0);
+            span.batch(1, std::iter::once_with(|| unreachable!()));
+            span.answered(202, Some(Tier::P0), None);
+            traces.receive(&parts.headers, || unreachable!()).handed(jobs.iter());
+        });
+        assert_eq!((spent.count_total, jobs), (0, before));
+    }
+}
