@@ -65,6 +65,7 @@ impl Gateway {
     pub fn scrape(&self) -> prometheus::Result<String> {
         let spool = self.queue.spool();
         self.metrics.render(&Scrape {
+            away: TierMap::from_fn(|tier| self.queue.outage(tier).is_some()),
             throttles: TierMap::from_fn(|tier| self.queue.topic(tier).unwrap_or_default().throttle),
             reports: self.admission.reports(),
             share: self.share.as_ref().map_or(Sharing::ALONE, |share| share.state().into()),

@@ -118,6 +118,9 @@ families! {
     SIGNAL_AGE = Gauge "tidegate_signal_age_seconds" ["tier"] in "seconds"
         "Age of the backlog reading the gate acts on."
         => "Above ten seconds the gate works by `on_stale`: look at the backend and at the way to it.";
+    BACKEND_AWAY = Gauge "tidegate_backend_away" ["tier"] in "1"
+        "1 while the backend is away for this tier: its jobs are refused or spooled."
+        => "The reason is the outage in the status: a full or failing disk of the embedded queue, or the way to Redis or Kafka.";
     DRAIN_RATE = Gauge "tidegate_drain_rate" ["tier"] in "jobs/s"
         "Jobs per second that workers take away, estimated."
         => "Zero with a backlog: no worker works. Lower than the demand: add workers.";

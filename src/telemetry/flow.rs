@@ -1,7 +1,7 @@
 //! What comes and goes in a tier each second, from two states of its counters.
 
 use crate::domain::totals::Totals;
-use crate::telemetry::metrics::Counts;
+use crate::telemetry::metrics::{Counts, EdgeCounts};
 
 /// A tier's counters at one moment. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,44 @@ pub struct Flow {
     pub dead: f64,
     /// Acknowledged by workers, where the backend tells.
     pub done: f64,
+    /// Of those refused otherwise: by the hard bound on depth or bytes.
+    #[serde(default)]
+    pub queue_full: f64,
+    /// Of those refused otherwise: beyond their tenant's own rate.
+    #[serde(default)]
+    pub over_quota: f64,
+    /// Of those refused otherwise: not stored, or nobody knows.
+    #[serde(default)]
+    pub unstored: f64,
+    /// Of those refused otherwise: the gateway protects itself.
+    #[serde(default)]
+    pub overloaded: f64,
+}
+
+/// What is refused before it has a tier, in requests per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EdgeFlow {
+    /// By the rate of one client.
+    pub client_limit: f64,
+    /// Since the gateway protects itself.
+    pub overloaded: f64,
+    /// In all, for whatever reason.
+    pub refused: f64,
+}
+
+impl EdgeFlow {
+    /// What was refused between two counts, so many seconds apart.
+    pub fn between(earlier: &EdgeCounts, later: &EdgeCounts, seconds: f64) -> EdgeFlow {
+        if seconds <= 0.0 {
+            return EdgeFlow::default();
+        }
+        let rate = |of: fn(&EdgeCounts) -> u64| of(later).saturating_sub(of(earlier)) as f64 / seconds;
+        EdgeFlow {
+            client_limit: rate(|counts| counts.client_limit),
+            overloaded: rate(|counts| counts.overloaded),
+            refused: rate(|counts| counts.refused),
+        }
+    }
 }
 
 impl Tally {
@@ -68,6 +106,10 @@ impl Flow {
             expired: rate(|tally| tally.expired),
             dead: rate(|tally| tally.dead),
             done: rate(|tally| tally.done),
+            queue_full: rate(|tally| tally.counts.queue_full),
+            over_quota: rate(|tally| tally.counts.over_quota),
+            unstored: rate(|tally| tally.counts.unstored),
+            overloaded: rate(|tally| tally.counts.overloaded),
         }
     }
 
@@ -85,7 +127,14 @@ mod tests {
     fn what_was_counted_is_told_per_second() {
         let earlier =
             Tally { counts: Counts { admitted: 100, ..Counts::default() }, dead: 7, ..Tally::default() };
-        let counts = Counts { admitted: 150, throttled: 20, shed: 10, refused: 35, ..Counts::default() };
+        let counts = Counts {
+            admitted: 150,
+            throttled: 20,
+            shed: 10,
+            refused: 35,
+            over_quota: 5,
+            ..Counts::default()
+        };
         let later = Tally { counts, expired: 5, dead: 6, done: 45 };
         let flow = Flow::between(&earlier, &later, 5.0);
         let expected = Flow {
@@ -97,6 +146,8 @@ mod tests {
             expired: 1.0,
             dead: 0.0,
             done: 9.0,
+            over_quota: 1.0,
+            ..Flow::default()
         };
         assert_eq!(flow, expected, "a replay makes no dead letters fewer than none");
         assert_eq!(flow.refused(), 7.0);

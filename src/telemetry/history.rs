@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use crate::domain::tier::TierMap;
 use crate::domain::time::{Moment, Timestamp};
-use crate::telemetry::flow::{Flow, Tally};
+use crate::telemetry::flow::{EdgeFlow, Flow, Tally};
+use crate::telemetry::metrics::EdgeCounts;
 
 /// What is measured, not counted, of one tier; NaN where there is nothing to measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,7 +57,7 @@ pub struct Point {
 pub struct History {
     points: VecDeque<Point>,
     /// The tallies of the last seconds, the latest last.
-    tallies: VecDeque<(Moment, TierMap<Tally>)>,
+    tallies: VecDeque<(Moment, TierMap<Tally>, EdgeCounts)>,
     /// Seconds observed since the last point.
     seconds: usize,
     usual_drain: TierMap<Option<f64>>,
@@ -77,6 +78,7 @@ impl History {
     pub fn observe(
         &mut self,
         tallies: TierMap<Tally>,
+        edge: EdgeCounts,
         gauges: impl FnOnce() -> TierMap<Gauges>,
         wall: Timestamp,
         now: Moment,
@@ -84,7 +86,7 @@ impl History {
         if self.tallies.len() > STEP_SECONDS {
             self.tallies.pop_front();
         }
-        self.tallies.push_back((now, tallies));
+        self.tallies.push_back((now, tallies, edge));
         self.seconds += 1;
         if self.seconds > STEP_SECONDS {
             self.seconds = 1;
@@ -98,12 +100,23 @@ impl History {
 
     /// What came and went in each second of the last five.
     pub fn flow(&self) -> TierMap<Flow> {
-        let (Some((begun, earlier)), Some((ended, later))) = (self.tallies.front(), self.tallies.back())
+        let (Some((begun, earlier, _)), Some((ended, later, _))) =
+            (self.tallies.front(), self.tallies.back())
         else {
             return TierMap::default();
         };
         let seconds = ended.seconds_since(*begun);
         TierMap::from_fn(|tier| Flow::between(&earlier[tier], &later[tier], seconds))
+    }
+
+    /// What was refused before it had a tier, in each second of the last five.
+    pub fn edge(&self) -> EdgeFlow {
+        let (Some((begun, _, earlier)), Some((ended, _, later))) =
+            (self.tallies.front(), self.tallies.back())
+        else {
+            return EdgeFlow::default();
+        };
+        EdgeFlow::between(earlier, later, ended.seconds_since(*begun))
     }
 
     /// The drain that a tier's workers usually showed in the last hour, in jobs per second: three quarters of the points
@@ -139,7 +152,7 @@ impl Default for History {
 }
 
 const fn numbers(flow: &Flow) -> [f32; 7] {
-    let Flow { demand, admitted, throttled, shed, refused_otherwise, expired, dead, done: _ } = *flow;
+    let Flow { demand, admitted, throttled, shed, refused_otherwise, expired, dead, .. } = *flow;
     [
         demand as f32,
         admitted as f32,
@@ -184,7 +197,8 @@ mod tests {
             tallies[Tier::P2] = Tally { counts, ..Tally::default() };
             let gauges = || TierMap::from_fn(|_| Gauges { drain: drain(second), ..Gauges::default() });
             let (wall, now) = at(second);
-            history.observe(tallies, gauges, wall, now);
+            let edge = EdgeCounts { client_limit: 2 * second, refused: 3 * second, overloaded: second };
+            history.observe(tallies, edge, gauges, wall, now);
         }
         history
     }
@@ -218,7 +232,7 @@ mod tests {
         let counts = Counts { admitted: 40 + 4 * 20, ..Counts::default() };
         tallies[Tier::P2] = Tally { counts, ..Tally::default() };
         let (wall, now) = at(30);
-        history.observe(tallies, TierMap::default, wall, now);
+        history.observe(tallies, EdgeCounts::default(), TierMap::default, wall, now);
         assert_eq!(history.flow()[Tier::P2].admitted, 4.0, "the process stood still for twenty seconds");
     }
 

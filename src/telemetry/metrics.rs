@@ -73,6 +73,25 @@ pub struct Counts {
     pub shed: u64,
     /// Refused in all, for whatever reason.
     pub refused: u64,
+    /// Refused by the hard bound on depth or bytes.
+    pub queue_full: u64,
+    /// Refused beyond their tenant's own rate.
+    pub over_quota: u64,
+    /// Refused since they could not be stored, or nobody knows whether they were.
+    pub unstored: u64,
+    /// Refused since the gateway protects itself.
+    pub overloaded: u64,
+}
+
+/// Refused before they had a tier, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EdgeCounts {
+    /// By the rate of one client.
+    pub client_limit: u64,
+    /// Since the gateway protects itself.
+    pub overloaded: u64,
+    /// In all, for whatever reason.
+    pub refused: u64,
 }
 
 /// What became of a keys file that was read again.
@@ -248,6 +267,20 @@ impl Metrics {
             throttled: refused(Code::Throttled),
             shed: refused(Code::Shed),
             refused: REFUSALS.iter().map(|code| refused(*code)).sum(),
+            queue_full: refused(Code::QueueFull),
+            over_quota: refused(Code::TenantQuota),
+            unstored: refused(Code::BackendUnavailable) + refused(Code::OutcomeUnknown),
+            overloaded: refused(Code::Overloaded),
+        }
+    }
+
+    /// Refused before they had a tier, since the start.
+    pub fn edge(&self) -> EdgeCounts {
+        let refused = |code: Code| self.refused.with_label_values(&[label(None), code.as_str()]).get();
+        EdgeCounts {
+            client_limit: refused(Code::ClientLimit),
+            overloaded: refused(Code::Overloaded),
+            refused: REFUSALS.iter().map(|code| refused(*code)).sum(),
         }
     }
 
@@ -413,9 +446,6 @@ mod tests {
         metrics.duplicate(Tier::P1, 5);
         let answered = Answered { received: 12, admitted: 3, duplicate: 5, refused: 3, invalid: 1 };
         assert_eq!(metrics.answered(), answered);
-        assert_eq!(
-            metrics.counts(Tier::P2),
-            Counts { stored_late: 0, admitted: 0, throttled: 0, shed: 2, refused: 2 }
-        );
+        assert_eq!(metrics.counts(Tier::P2), Counts { shed: 2, refused: 2, ..Counts::default() });
     }
 }

@@ -21,6 +21,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Scrape<'a> {
     /// The last control step.
     pub reports: TierMap<TickReport>,
+    /// Whether the backend is away.
+    pub away: TierMap<bool>,
     /// How long brokers held back requests of late.
     pub throttles: TierMap<Duration>,
     /// The replicas that share the backend, as this one knows them.
@@ -100,6 +102,7 @@ pub(super) struct Scraped {
     oldest_age: GaugeVec,
     age_limit: GaugeVec,
     signal_age: GaugeVec,
+    away: GaugeVec,
     drain: GaugeVec,
     rate: GaugeVec,
     pressure: GaugeVec,
@@ -151,6 +154,7 @@ impl Scraped {
             oldest_age: family::QUEUE_OLDEST_AGE.gauges(registry)?,
             age_limit: family::AGE_LIMIT.gauges(registry)?,
             signal_age: family::SIGNAL_AGE.gauges(registry)?,
+            away: family::BACKEND_AWAY.gauges(registry)?,
             drain: family::DRAIN_RATE.gauges(registry)?,
             rate: family::ADMISSION_RATE.gauges(registry)?,
             pressure: family::PRESSURE.gauges(registry)?,
@@ -188,6 +192,7 @@ impl Scraped {
             self.set_report(tier, &scrape.policy.tiers[tier].queue, &scrape.reports[tier]);
             self.spool.with_label_values(&[tier.as_str()]).set(number(scrape.spooled[tier]));
             set_counter(&self.spool_duplicates, tier.as_str(), scrape.spool_duplicates[tier]);
+            self.away.with_label_values(&[tier.as_str()]).set(f64::from(u8::from(scrape.away[tier])));
             let throttle = scrape.throttles[tier].as_secs_f64();
             self.throttle.with_label_values(&[tier.as_str()]).set(throttle);
             let limit = age_limit(scrape.policy.regulator.tiers[tier].target);

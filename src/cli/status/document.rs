@@ -22,7 +22,16 @@ pub(super) struct Status {
     pub(super) share: Share,
     pub(super) tenants: Vec<Tenant>,
     pub(super) tls: Tls,
+    /// Unknown to older gateways.
+    #[serde(default)]
+    pub(super) edge: Edge,
     pub(super) tiers: Tiers,
+}
+
+/// What is refused before it has a tier.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Edge {
+    pub(super) sentence: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +140,8 @@ pub(super) struct TierStatus {
     pub(super) shedding: bool,
     pub(super) full: bool,
     pub(super) spooling: bool,
+    /// Why the backend is away.
+    pub(super) outage: Option<String>,
     pub(super) spool_depth: u64,
     pub(super) groups: Vec<Group>,
     pub(super) retention: Option<Retention>,
@@ -241,7 +252,25 @@ impl Tiers {
     }
 }
 
+impl Status {
+    /// The highest severity of a tier, or of what is refused before it has one.
+    pub(super) fn worst(&self) -> Severity {
+        let edge = if self.edge.sentence.is_some() { Severity::Warning } else { Severity::Calm };
+        self.tiers.worst().max(edge)
+    }
+}
+
 impl TierStatus {
+    /// Whether nothing may come in, whatever the rate says.
+    pub(super) fn is_shut(&self) -> bool {
+        self.shedding || self.full || (self.outage.is_some() && !self.spooling)
+    }
+
+    /// What workers take: a pause between two acknowledgements is no end of all work.
+    pub(super) fn drain_now(&self) -> f64 {
+        if self.recent_drain > 0.0 { self.recent_drain } else { self.flow.done }
+    }
+
     /// What is refused of what is asked for: 0 to 1; nothing where nobody asks.
     pub(super) fn refused_part(&self) -> Option<f64> {
         (self.flow.demand > 0.0).then(|| self.flow.refused() / self.flow.demand)

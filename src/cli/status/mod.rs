@@ -107,9 +107,8 @@ fn finished(asking: impl Future<Output = Result<ExitCode, AskError>>) -> Result<
 
 async fn once(asker: &Asker, arguments: &Arguments) -> Result<ExitCode, AskError> {
     let document = asker.status().await?;
-    let fails = |status: &Status| {
-        arguments.fail_on.is_some_and(|least| status.tiers.worst() >= Severity::from(least))
-    };
+    let fails =
+        |status: &Status| arguments.fail_on.is_some_and(|least| status.worst() >= Severity::from(least));
     let mut screen = Screen::of_stdout();
     if arguments.json {
         // Newer and older gateways may say what is unknown here: the document is passed on as it is.

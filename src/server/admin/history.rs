@@ -14,7 +14,7 @@ use crate::runtime::gateway::Gateway;
 use crate::server::admin::Admin;
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
-use crate::telemetry::flow::{Flow, Tally};
+use crate::telemetry::flow::{EdgeFlow, Flow, Tally};
 use crate::telemetry::history::{Gauges, History, Point, STEP_SECONDS};
 
 /// The history of one gateway.
@@ -26,6 +26,8 @@ pub struct Past(Mutex<History>);
 pub(super) struct Pulse {
     /// What comes and goes.
     pub(super) flow: TierMap<Flow>,
+    /// What is refused before it has a tier.
+    pub(super) edge: EdgeFlow,
     /// The drain that workers usually show, in jobs per second.
     pub(super) usual_drain: TierMap<Option<f64>>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Pulse {
 impl Past {
     pub(super) fn pulse(&self) -> Pulse {
         let history = self.history();
-        Pulse { flow: history.flow(), usual_drain: *history.usual_drain() }
+        Pulse { flow: history.flow(), edge: history.edge(), usual_drain: *history.usual_drain() }
     }
 
     /// Takes in what the gateway shows now, once a second.
@@ -41,7 +43,7 @@ impl Past {
         let totals = gateway.queue.totals();
         let tallies = TierMap::from_fn(|tier| Tally::of(gateway.metrics.counts(tier), &totals[tier]));
         let (wall, now) = (gateway.clock.wall(), gateway.clock.now());
-        self.history().observe(tallies, || gauges(gateway), wall, now);
+        self.history().observe(tallies, gateway.metrics.edge(), || gauges(gateway), wall, now);
     }
 
     // A panic under the lock is a bug of one point; the others stay.

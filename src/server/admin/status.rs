@@ -32,8 +32,8 @@ use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
 use crate::server::openapi::words;
-use crate::telemetry::diagnosis::{Diagnosis, Scene};
-use crate::telemetry::flow::Flow;
+use crate::telemetry::diagnosis::{Diagnosis, Scene, edge};
+use crate::telemetry::flow::{EdgeFlow, Flow};
 use crate::telemetry::latency::Quantiles;
 use crate::telemetry::metrics::Counts;
 
@@ -73,7 +73,29 @@ pub(in crate::server) struct Status<'a> {
     /// Those who asked for most in the last ten to twenty seconds, the loudest first; ten at most.
     tenants: Vec<TenantStatus>,
     tls: TlsStatus,
+    /// What is refused before it has a tier.
+    edge: EdgeStatus,
     tiers: Tiers<'a>,
+}
+
+/// Requests that are refused before they have a tier, each second: critical work may be among them.
+#[derive(Serialize, JsonSchema)]
+struct EdgeStatus {
+    /// By the rate of one client.
+    client_limit: f64,
+    /// Since the gateway protects itself.
+    overloaded: f64,
+    /// In all.
+    refused: f64,
+    /// What it means and what to turn; null where nothing is refused so.
+    sentence: Option<String>,
+}
+
+impl From<EdgeFlow> for EdgeStatus {
+    fn from(edge: EdgeFlow) -> EdgeStatus {
+        let EdgeFlow { client_limit, overloaded, refused } = edge;
+        EdgeStatus { client_limit, overloaded, refused, sentence: edge::sentence(&edge) }
+    }
 }
 
 /// A tenant at the gate.
@@ -221,13 +243,15 @@ struct Jobs {
 pub(super) fn diagnoses(admin: &Admin, policy: &Policy) -> TierMap<Diagnosis> {
     let gateway = &admin.gateway;
     let (reports, spool, pulse) = (gateway.admission.reports(), gateway.queue.spool(), admin.pulse());
+    let loudest = gateway.admission.loudest(1);
+    let loudest = loudest.first().map(|tenant| &*tenant.name);
     TierMap::from_fn(|tier| {
         let outage = gateway.queue.outage(tier);
         let outage = outage.as_ref().map(|outage| &*outage.detail);
         let deleted_in = gateway.queue.topic(tier).and_then(|topic| topic.retention.deleted_in);
         let (spooled, returns) = (spool.depth[tier], gateway.metrics.returns(tier));
         let scene = scene(tier, policy, &reports, &pulse);
-        Diagnosis::of(&Scene { outage, deleted_in, spooled, returns, ..scene })
+        Diagnosis::of(&Scene { loudest, outage, deleted_in, spooled, returns, ..scene })
     })
 }
 
@@ -273,6 +297,7 @@ impl<'a> Status<'a> {
             share: ShareStatus::of(gateway.share.as_ref(), &reports),
             tenants: gateway.admission.loudest(TENANTS_SHOWN).into_iter().map(TenantStatus::from).collect(),
             tls: TlsStatus::of(&gateway.certificates),
+            edge: EdgeStatus::from(pulse.edge),
             tiers: Tiers { p0: tier(Tier::P0), p1: tier(Tier::P1), p2: tier(Tier::P2) },
         }
     }

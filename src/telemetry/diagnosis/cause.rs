@@ -7,7 +7,9 @@ use crate::telemetry::diagnosis::{Cause, Scene, State, name};
 /// What is behind a state; nothing where nothing is wrong.
 pub(super) fn of(scene: &Scene<'_>, state: State) -> Option<Cause> {
     match state {
-        State::Away | State::Spooling => Some(Cause::Backend),
+        State::Away | State::Spooling | State::Failing => Some(Cause::Backend),
+        State::Overloaded => Some(Cause::Gateway),
+        State::OverQuota => Some(Cause::Quota),
         State::SignalLost | State::SignalLate => Some(Cause::Signal),
         State::Yielding => Some(Cause::HigherTier),
         State::Expiring => Some(Cause::Retention),
@@ -23,7 +25,7 @@ fn pressed(scene: &Scene<'_>) -> Cause {
     let has_fallen = scene.usual_drain.is_some_and(|usual| drain < FALLEN * usual);
     if has_fallen || drain <= 0.0 {
         Cause::Drain
-    } else if scene.flow.demand > drain {
+    } else if scene.flow.demand - scene.flow.over_quota > drain {
         Cause::Demand
     } else {
         Cause::Backlog
@@ -56,6 +58,7 @@ pub(super) fn reason(scene: &Scene<'_>, cause: Cause) -> String {
         },
         Cause::Backend => match scene.outage {
             Some(detail) => format!("backend: {detail}"),
+            None if scene.flow.unstored > 0.0 => "backend: it does not store jobs, or not in time".to_owned(),
             None => "backend: it is away".to_owned(),
         },
         Cause::HigherTier => {
@@ -63,6 +66,15 @@ pub(super) fn reason(scene: &Scene<'_>, cause: Cause) -> String {
             format!("higher tier: {higher} is at its bound and needs the workers")
         }
         Cause::Retention => "retention: workers read more slowly than the backend deletes".to_owned(),
+        Cause::Quota => match scene.loudest {
+            Some(tenant) => {
+                format!("quota: a tenant asks for more than its own rate; {tenant} asks for most")
+            }
+            None => "quota: a tenant asks for more than its own rate".to_owned(),
+        },
+        Cause::Gateway => {
+            "gateway: it holds as many connections, bytes, batches or waiting jobs as it may".to_owned()
+        }
     }
 }
 
@@ -70,6 +82,9 @@ pub(super) fn reason(scene: &Scene<'_>, cause: Cause) -> String {
 pub(super) fn advice(scene: &Scene<'_>, state: State, cause: Cause) -> String {
     let (tier, queue) = (scene.tier, scene.queue);
     match cause {
+        Cause::Demand | Cause::Drain | Cause::Backlog if state == State::Full && !scene.report.full => {
+            format!("add workers for {queue}: room comes as jobs are done; or raise embedded.max_bytes")
+        }
         Cause::Demand => {
             let knob = match state {
                 State::Full => "max_depth",
@@ -96,6 +111,17 @@ pub(super) fn advice(scene: &Scene<'_>, state: State, cause: Cause) -> String {
             format!(
                 "see why the backend does not answer (the log has it); until it does, tiers.{tier}.on_stale ({rule}) rules"
             )
+        }
+        Cause::Quota => {
+            let tenant = scene.loudest.unwrap_or("NAME");
+            format!("talk to the tenant, or raise tenants.{tenant}.rate; it takes nothing from others")
+        }
+        Cause::Gateway => {
+            "see which limit in tidegate_overloaded_total, and raise it in limits where the machine has room"
+                .to_owned()
+        }
+        Cause::Backend if state == State::Failing => {
+            "look at the backend, its disk and the way to it; the log says what it answers".to_owned()
         }
         Cause::Backend if state == State::Spooling => {
             "bring the backend back; what is spooled follows in order".to_owned()

@@ -5,6 +5,7 @@
 
 pub mod amount;
 mod cause;
+pub mod edge;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,8 @@ pub struct Scene<'a> {
     pub usual_drain: Option<f64>,
     /// The Retry-After given of late.
     pub returns: Quantiles,
+    /// Who asks for most of late.
+    pub loudest: Option<&'a str>,
     /// Why its backend is away.
     pub outage: Option<&'a str>,
     /// Jobs in the spool.
@@ -75,7 +78,9 @@ pub enum State {
     Spooling,
     /// The signal is lost, and `on_stale` rules.
     SignalLost,
-    /// The depth is at its hard bound.
+    /// Jobs that the gate let in are not stored, or not in time.
+    Failing,
+    /// The depth is at its hard bound, or the queue at its bytes.
     Full,
     /// A threshold is crossed.
     Shed,
@@ -87,6 +92,10 @@ pub enum State {
     Expiring,
     /// Held at its target: more is refused.
     Throttled,
+    /// The gateway protects itself: it turns some away.
+    Overloaded,
+    /// Tenants ask for more than their own rates; all else is taken.
+    OverQuota,
     /// The signal is late, and the law goes on by its model.
     SignalLate,
     /// No reading has come yet.
@@ -126,6 +135,10 @@ pub enum Cause {
     HigherTier,
     /// The backend deletes what nobody has read.
     Retention,
+    /// A tenant is beyond its own rate.
+    Quota,
+    /// The gateway is at one of its own limits.
+    Gateway,
 }
 
 impl Scene<'_> {
@@ -162,12 +175,15 @@ impl State {
             State::Away => "backend away",
             State::Spooling => "spooling",
             State::SignalLost => "signal lost",
+            State::Failing => "failing",
             State::Full => "full",
             State::Shed => "shed",
             State::Yielding => "yielding",
             State::Stalled => "stalled",
             State::Expiring => "expiring",
             State::Throttled => "throttled",
+            State::Overloaded => "overloaded",
+            State::OverQuota => "over quota",
             State::SignalLate => "signal late",
             State::Waiting => "waiting",
             State::Calm => "calm",
@@ -179,12 +195,15 @@ impl State {
         State::Away.as_str(),
         State::Spooling.as_str(),
         State::SignalLost.as_str(),
+        State::Failing.as_str(),
         State::Full.as_str(),
         State::Shed.as_str(),
         State::Yielding.as_str(),
         State::Stalled.as_str(),
         State::Expiring.as_str(),
         State::Throttled.as_str(),
+        State::Overloaded.as_str(),
+        State::OverQuota.as_str(),
         State::SignalLate.as_str(),
         State::Waiting.as_str(),
         State::Calm.as_str(),
@@ -222,6 +241,8 @@ impl Cause {
             Cause::Backend => "backend",
             Cause::HigherTier => "higher tier",
             Cause::Retention => "retention",
+            Cause::Quota => "quota",
+            Cause::Gateway => "gateway",
         }
     }
 
@@ -234,6 +255,8 @@ impl Cause {
         Cause::Backend.as_str(),
         Cause::HigherTier.as_str(),
         Cause::Retention.as_str(),
+        Cause::Quota.as_str(),
+        Cause::Gateway.as_str(),
     ];
 }
 

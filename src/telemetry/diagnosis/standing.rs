@@ -17,7 +17,9 @@ pub(super) fn state(scene: &Scene<'_>) -> State {
         State::Away
     } else if report.signal == Signal::Stale {
         State::SignalLost
-    } else if report.full {
+    } else if scene.flow.unstored > 0.0 {
+        State::Failing
+    } else if report.full || scene.flow.queue_full > 0.0 {
         State::Full
     } else if report.shedding {
         State::Shed
@@ -27,8 +29,12 @@ pub(super) fn state(scene: &Scene<'_>) -> State {
         State::Stalled
     } else if scene.deleted_in.is_some_and(|time| time < DELETED_SOON) {
         State::Expiring
-    } else if scene.flow.refused() > 0.0 {
+    } else if scene.flow.throttled > 0.0 || is_held(scene) {
         State::Throttled
+    } else if scene.flow.overloaded > 0.0 {
+        State::Overloaded
+    } else if scene.flow.over_quota > 0.0 {
+        State::OverQuota
     } else if report.signal == Signal::Modelled {
         State::SignalLate
     } else if report.signal == Signal::Awaited {
@@ -36,6 +42,15 @@ pub(super) fn state(scene: &Scene<'_>) -> State {
     } else {
         State::Calm
     }
+}
+
+/// Nobody asks at this moment, but who asked of late was told to come back, and there is still no room.
+fn is_held(scene: &Scene<'_>) -> bool {
+    let report = scene.report;
+    scene.returns.count > 0
+        && scene.flow.refused() <= 0.0
+        && report.target_depth > 0.0
+        && report.backlog.depth() as f64 >= report.target_depth
 }
 
 /// Jobs wait, and none was taken for longer than pauses between polls and attempts explain.
@@ -55,6 +70,9 @@ pub(super) fn severity(scene: &Scene<'_>, state: State, cause: Option<Cause>) ->
     let refuses = scene.flow.refused() > 0.0;
     match (state, scene.tier) {
         (State::Away | State::Full, _) => Severity::Critical,
+        (State::Failing, Tier::P2) => Severity::Warning,
+        (State::Failing, _) | (State::Overloaded, Tier::P0) => Severity::Critical,
+        (State::Overloaded, _) => Severity::Warning,
         (State::SignalLost, Tier::P2) if scene.settings.on_stale != OnStale::Open => Severity::Warning,
         (State::SignalLost, _) => Severity::Critical,
         (State::Shed | State::Stalled, Tier::P2) => Severity::Warning,
@@ -63,10 +81,10 @@ pub(super) fn severity(scene: &Scene<'_>, state: State, cause: Option<Cause>) ->
             Severity::Critical
         }
         (State::Spooling | State::Yielding | State::Expiring, _) => Severity::Warning,
-        (State::Throttled, Tier::P0) => Severity::Critical,
+        (State::Throttled, Tier::P0) if refuses => Severity::Critical,
         // More demand is what the gate is for; less drain is somebody's business.
         (State::Throttled, _) if cause == Some(Cause::Drain) => Severity::Warning,
-        (State::Throttled | State::SignalLate | State::Waiting, _) => Severity::Notice,
+        (State::Throttled | State::OverQuota | State::SignalLate | State::Waiting, _) => Severity::Notice,
         (State::Calm, _) if refuses => Severity::Notice,
         (State::Calm, _) => Severity::Calm,
     }
@@ -101,6 +119,20 @@ pub(super) fn sentence(scene: &Scene<'_>, state: State) -> String {
             "{tier} throttled: depth {depth} of target {target}; {} asked for, {} let in",
             rate(scene.flow.demand),
             rate(scene.flow.admitted)
+        ),
+        State::Failing => {
+            let failing = rate(scene.flow.unstored);
+            format!("{tier} failing: {failing} of {} could not be stored", rate(scene.flow.demand))
+        }
+        State::Overloaded => format!(
+            "{tier} overloaded: the gateway protects itself and turns {} of {} away",
+            rate(scene.flow.overloaded),
+            rate(scene.flow.demand)
+        ),
+        State::OverQuota => format!(
+            "{tier} over quota: {} of {} are beyond their tenant's own rate; all else is taken",
+            rate(scene.flow.over_quota),
+            rate(scene.flow.demand)
         ),
         State::SignalLate => format!(
             "{tier} on its model: the backlog was read {} ago; depth about {}",
@@ -138,6 +170,10 @@ fn lost(scene: &Scene<'_>) -> String {
 }
 
 fn full(scene: &Scene<'_>) -> String {
+    if !scene.report.full {
+        let depth = jobs(scene.report.backlog.depth());
+        return format!("{} full: the queue holds as many bytes as it may; depth {depth}", name(scene.tier));
+    }
     let bound = scene.settings.max_depth;
     format!(
         "{} full: depth {} at the hard bound {}; {}",

@@ -36,6 +36,7 @@ fn scene<'a>(tier: Tier, report: &'a TickReport, settings: &'a TierSettings) -> 
         flow: Flow::default(),
         usual_drain: Some(600.0),
         returns: Quantiles::default(),
+        loudest: None,
         outage: None,
         spooled: 0,
         yields_to: None,
@@ -144,6 +145,63 @@ fn a_tier_held_at_its_target_is_no_alarm_unless_it_is_critical() {
     assert_eq!(critical.severity, Severity::Critical, "critical work is refused");
     let slowed = Diagnosis::of(&Scene { usual_drain: Some(5_000.0), ..throttled });
     assert_eq!((slowed.severity, slowed.cause), (Severity::Warning, Some(Cause::Drain)), "workers are slow");
+}
+
+#[test]
+fn a_tenant_beyond_its_quota_is_neither_a_throttled_tier_nor_a_matter_of_workers() {
+    let report = report(38, 0.0);
+    let settings = law(Tier::P0);
+    let flow =
+        Flow { demand: 600.0, admitted: 5.0, refused_otherwise: 595.0, over_quota: 595.0, ..Flow::default() };
+    let over = Scene { flow, loudest: Some("acme"), ..scene(Tier::P0, &report, &settings) };
+    let said = Diagnosis::of(&over);
+    assert_eq!(
+        (said.state, said.severity, said.cause),
+        (State::OverQuota, Severity::Notice, Some(Cause::Quota))
+    );
+    assert_eq!(
+        said.sentence,
+        "critical over quota: 595/s of 600/s are beyond their tenant's own rate; all else is taken"
+    );
+    assert!(said.reason.unwrap().ends_with("acme asks for most"));
+    assert!(said.advice.unwrap().contains("tenants.acme.rate"));
+    let both = Flow { throttled: 1.0, ..flow };
+    assert_eq!(Diagnosis::of(&Scene { flow: both, ..over }).state, State::Throttled, "the tier too");
+}
+
+#[test]
+fn what_cannot_be_stored_is_the_backends_fault_and_not_the_workers() {
+    let report = report(5, 0.0);
+    let settings = law(Tier::P1);
+    let flow = Flow { demand: 30.0, refused_otherwise: 30.0, unstored: 30.0, ..Flow::default() };
+    let said = Diagnosis::of(&Scene { flow, ..scene(Tier::P1, &report, &settings) });
+    assert_eq!(
+        (said.state, said.severity, said.cause),
+        (State::Failing, Severity::Critical, Some(Cause::Backend))
+    );
+    assert_eq!(said.sentence, "standard failing: 30/s of 30/s could not be stored");
+
+    let flow = Flow { demand: 30.0, refused_otherwise: 30.0, queue_full: 30.0, ..Flow::default() };
+    let said = Diagnosis::of(&Scene { flow, ..scene(Tier::P1, &report, &settings) });
+    assert_eq!((said.state, said.severity), (State::Full, Severity::Critical));
+    assert_eq!(said.sentence, "standard full: the queue holds as many bytes as it may; depth 5");
+    assert!(said.advice.unwrap().contains("embedded.max_bytes"));
+
+    let flow = Flow { demand: 30.0, refused_otherwise: 10.0, overloaded: 10.0, ..Flow::default() };
+    let said = Diagnosis::of(&Scene { flow, ..scene(Tier::P1, &report, &settings) });
+    assert_eq!((said.state, said.cause), (State::Overloaded, Some(Cause::Gateway)));
+}
+
+#[test]
+fn a_tier_without_room_is_not_calm_because_nobody_asks_this_second() {
+    let report = TickReport { target_depth: 200.0, ..report(203, 0.0) };
+    let settings = law(Tier::P2);
+    let returns = Quantiles { count: 40, ..Quantiles::default() };
+    let held = Scene { returns, ..scene(Tier::P2, &report, &settings) };
+    assert_eq!((Diagnosis::of(&held).state, Diagnosis::of(&held).refused), (State::Throttled, None));
+    let roomy = TickReport { target_depth: 300.0, ..report };
+    assert_eq!(Diagnosis::of(&Scene { report: &roomy, ..held }).state, State::Calm);
+    assert_eq!(Diagnosis::of(&Scene { returns: Quantiles::default(), ..held }).state, State::Calm);
 }
 
 #[test]

@@ -6,20 +6,27 @@ use tracing::{error, info, warn};
 
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
-use crate::telemetry::diagnosis::{Diagnosis, Severity, State};
+use crate::telemetry::diagnosis::{Cause, Diagnosis, Severity, State};
 
 /// What the log was told of each tier.
 #[derive(Debug, Default)]
 pub struct StateLog(TierMap<Option<Told>>);
 
-/// The state that the last line was about.
+/// What the last line of a tier said.
 #[derive(Clone, Copy, Debug)]
 struct Told {
+    word: Word,
+    since: Moment,
+    /// Since when it is not so any more, without being worse.
+    left: Option<Moment>,
+}
+
+/// A state as far as another one is worth a line: from demand to drain is a change, from one number to the next is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
     state: State,
     severity: Severity,
-    since: Moment,
-    /// Since when it is not that state any more, without being worse.
-    left: Option<Moment>,
+    cause: Option<Cause>,
 }
 
 /// A change that is worth a line.
@@ -33,7 +40,8 @@ impl StateLog {
     /// This is the state of a tier now: a line, if it is another one. What is worse is told at once; what is not, once it has
     /// held for a while, so that a tier at the edge of two states does not fill the log.
     pub fn tell(&mut self, tier: Tier, said: &Diagnosis, now: Moment) {
-        let Some(Change { was, lasted }) = self.change(tier, said.state, said.severity, now) else { return };
+        let word = Word { state: said.state, severity: said.severity, cause: said.cause };
+        let Some(Change { was, lasted }) = self.change(tier, word, now) else { return };
         let Diagnosis { state, severity, cause, sentence, reason, refused, advice } = said;
         let broken = matches!(state, State::Away | State::SignalLost);
         let (tier, state, was, word) = (tier.as_str(), state.as_str(), was.as_str(), severity.as_str());
@@ -65,25 +73,28 @@ impl StateLog {
         }
     }
 
-    /// Whether this state is worth a line.
-    fn change(&mut self, tier: Tier, state: State, severity: Severity, now: Moment) -> Option<Change> {
-        let unsaid = Told { state: State::Waiting, severity: Severity::Calm, since: now, left: None };
+    /// Whether this is worth a line.
+    fn change(&mut self, tier: Tier, word: Word, now: Moment) -> Option<Change> {
+        let unsaid = Told { word: START, since: now, left: None };
         let told = self.0[tier].get_or_insert(unsaid);
-        if state == told.state {
-            (told.severity, told.left) = (severity, None);
+        if word == told.word {
+            told.left = None;
             return None;
         }
         let left = *told.left.get_or_insert(now);
         // That a gateway begins to read its backlog is no news.
-        let begins = told.state == State::Waiting && state == State::Calm;
-        if severity <= told.severity && now.since(left) < HELD && !begins {
+        let begins = told.word.state == State::Waiting && matches!(word.state, State::Waiting | State::Calm);
+        if word.severity <= told.word.severity && now.since(left) < HELD && !begins {
             return None;
         }
-        let change = Change { was: told.state, lasted: left.since(told.since) };
-        *told = Told { state, severity, since: left, left: None };
+        let change = Change { was: told.word.state, lasted: left.since(told.since) };
+        *told = Told { word, since: left, left: None };
         (!begins).then_some(change)
     }
 }
+
+/// Before the first word.
+const START: Word = Word { state: State::Waiting, severity: Severity::Calm, cause: None };
 
 /// For so long a state that is not worse must have held.
 const HELD: Duration = Duration::from_secs(10);
@@ -101,7 +112,8 @@ mod tests {
         let mut log = StateLog::default();
         let mut lines = Vec::new();
         for (second, state, severity) in course {
-            if let Some(Change { was, lasted }) = log.change(Tier::P2, *state, *severity, at(*second)) {
+            let word = Word { state: *state, severity: *severity, cause: None };
+            if let Some(Change { was, lasted }) = log.change(Tier::P2, word, at(*second)) {
                 lines.push((*second, was, *state, lasted.as_secs()));
             }
         }
@@ -136,6 +148,18 @@ mod tests {
             (41, State::Throttled, State::Calm, 11),
         ];
         assert_eq!(told(&course), lines);
+    }
+
+    #[test]
+    fn another_cause_is_told_and_a_worse_one_at_once() {
+        let mut log = StateLog::default();
+        let word = |severity, cause| Word { state: State::Throttled, severity, cause: Some(cause) };
+        let mut says = |second, word| log.change(Tier::P1, word, at(second)).is_some();
+        assert!(says(1, word(Notice, Cause::Demand)));
+        assert!(!says(2, word(Notice, Cause::Demand)));
+        assert!(says(3, word(Warning, Cause::Drain)), "workers fell away");
+        assert!(!says(4, word(Notice, Cause::Demand)), "perhaps they are back");
+        assert!(says(14, word(Notice, Cause::Demand)));
     }
 
     #[test]

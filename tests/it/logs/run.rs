@@ -35,7 +35,8 @@ async fn a_flood_is_a_line_for_each_state_and_a_few_for_all_refusals() {
     assert_eq!((&refusal["tenant"], &refusal["jobs"]), (&"anonymous".into(), &1.into()));
     assert!(refusal["retry_after_ms"].as_u64().is_some_and(|pause| pause >= 1000), "{refusal}");
 
-    line(&gateway, "the state of a tier changes", |line| line["was"] == "throttled").await;
+    gateway.drain().await;
+    line(&gateway, "the state of a tier changes", |line| line["state"] == "calm").await;
     let refused = gateway.metrics().await.count("tidegate_jobs_refused_total", &[("tier", "p2")]);
     assert!(refused > 500, "{refused}");
     let told: u64 = lines(&gateway)
@@ -46,7 +47,8 @@ async fn a_flood_is_a_line_for_each_state_and_a_few_for_all_refusals() {
     assert_eq!(told, refused, "what no line has told of is told in the end");
     let count = |what: fn(&Value) -> bool| lines(&gateway).iter().filter(|line| what(line)).count();
     assert!(count(is_refusal) <= 4, "{}", gateway.log());
-    assert_eq!(count(|line| line["message"] == "the state of a tier changes"), 2, "{}", gateway.log());
+    let changes = count(|line| line["message"] == "the state of a tier changes");
+    assert!((2..=4).contains(&changes), "{}", gateway.log());
     check(&gateway).await;
     gateway.finish().await;
 }

@@ -95,6 +95,43 @@ async fn a_shed_tier_and_a_bad_reload_are_warnings_and_scripts_can_tell() {
 }
 
 #[tokio::test]
+async fn a_tenant_beyond_its_quota_is_named_and_no_tier_in_trouble() {
+    let policy = Policy::calm().top("tenants", "{ default: { rate: 2/s, burst: 2 } }");
+    let gateway = Setup::with(&policy).start().await;
+    let ended = until("the quota is told", PATIENCE, async || {
+        gateway.batch(NDJSON, "{}\n".repeat(20), &[("tidegate-type", "payment")]).await;
+        let ended = status(&gateway, &[]).await;
+        ended.said.contains("over quota: ").then_some(ended)
+    })
+    .await;
+    ended.says(
+        0,
+        &["notice    P0 critical over quota: ", "why       quota: ", "turn      ", "anonymous.rate"],
+    );
+    assert!(!ended.said.contains("worker"), "{}", ended.said);
+    status(&gateway, &["--fail-on", "warning"]).await.says(0, &[]);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_before_it_has_a_tier_is_a_warning_above_calm_tiers() {
+    let setup = Setup::with(&Policy::calm()).set("limits.client_rate.per_second", "1");
+    let gateway = setup.set("limits.client_rate.burst", "1").start().await;
+    let ended = until("the limit is told", PATIENCE, async || {
+        for _ in 0..20 {
+            gateway.post("{}", &[]).await;
+        }
+        let ended = status(&gateway, &[]).await;
+        ended.said.contains("limits.client_rate").then_some(ended)
+    })
+    .await;
+    ended.says(0, &["WARNING   refused before they have a tier, critical work perhaps among them: "]);
+    status(&gateway, &["--fail-on", "warning"]).await.says(1, &[]);
+    status(&gateway, &["--fail-on", "critical"]).await.says(0, &[]);
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn a_backend_that_is_away_is_critical_in_its_first_lines() {
     let mut redis = Redis::durable(&[]).await;
     let gateway =

@@ -13,6 +13,9 @@ pub(super) fn alarms(page: &mut Page, status: &Status) {
     if status.phase != "running" {
         alarm(format!("the gateway is {}", status.phase));
     }
+    if let Some(sentence) = &status.edge.sentence {
+        alarm(sentence.clone());
+    }
     let policy = &status.policy;
     if let Some(last) = policy.last_reload.as_ref().filter(|last| last.result == "rejected") {
         let (when, faults) = (time_of(&last.at, &status.time), all(&last.faults));
@@ -59,7 +62,10 @@ pub(super) fn surroundings(page: &mut Page, status: &Status) {
     for tenant in status.tenants.iter().take(TENANTS) {
         let [asked, admitted, refused] = [tenant.asked_lately, tenant.admitted, tenant.refused].map(jobs);
         let name = &tenant.name;
-        fact("tenant", format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused in all"));
+        fact(
+            "tenant",
+            format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused by the gate"),
+        );
     }
     for (tier, of) in status.tiers.iter() {
         let tier = tier.as_priority();

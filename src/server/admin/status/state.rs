@@ -102,6 +102,7 @@ pub(super) fn scene<'a>(
         flow: pulse.flow[tier],
         usual_drain: pulse.usual_drain[tier],
         returns: Quantiles::default(),
+        loudest: None,
         outage: None,
         spooled: 0,
         yields_to: higher_full.last().filter(|_| settings.yields),

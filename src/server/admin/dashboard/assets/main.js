@@ -94,7 +94,8 @@ function show() {
     lines.get(tier).show(shown);
     announcer.show(tier, shown.state);
   }
-  notice(surroundings.show(status));
+  const surrounding = surroundings.show(status);
+  notice(status.edge.sentence === null ? surrounding : [status.edge.sentence, ...surrounding]);
   letters.show(status);
   draw();
 }

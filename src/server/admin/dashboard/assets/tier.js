@@ -39,7 +39,7 @@ const NUMBERS = [
   ["Drain", (tier) => rate(tier.recent_drain || tier.flow.done)],
   ["Asked for", (tier) => rate(tier.flow.demand)],
   ["Let in", (tier) => rate(tier.flow.admitted)],
-  ["May come in", (tier) => (tier.shedding || tier.full ? "nothing" : rate(tier.rate))],
+  ["May come in", (tier) => (tier.shedding || tier.full || (tier.outage !== null && !tier.spooling) ? "nothing" : rate(tier.rate))],
   ["Refused", (tier) => percent(tier.flow.demand > 0 ? refused(tier) / tier.flow.demand : 0)],
   ["Retry-After", (tier) => (tier.retry_after_seconds.count ? range(tier.retry_after_seconds) : "none given")],
   ["Signal", (tier) => `${tier.signal}, ${seconds(tier.signal_age_seconds)}`],
