@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::command::{Ended, tidegate};
+use crate::support::markdown::blocks;
 
 const SMALL: &str = "\
 name: a small sale
@@ -145,13 +146,10 @@ async fn the_contracts_example_and_those_of_the_documentation_are_played_as_they
     let played = tidegate(folder.path(), &["simulate", "--scenario", "a/b/contract.yaml"], &[]).await;
     played.says(0, &["flash sale", "passed"]);
     let text = std::fs::read_to_string(top.join("docs/SIMULATE.md")).unwrap();
-    let examples: Vec<&str> =
-        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples: Vec<_> = blocks(&text).into_iter().filter(|block| block.language == "yaml").collect();
     assert_eq!(examples.len(), 2);
     for example in examples {
-        let indent = example.len() - example.trim_start_matches(' ').len();
-        let lines = example.lines().map(|line| line.get(indent..).unwrap_or_default());
-        std::fs::write(place("scenario.yaml"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        std::fs::write(place("scenario.yaml"), example.text).unwrap();
         simulate_in(folder.path(), &[]).await.says(0, &["tomorrow", "passed"]);
     }
 }
