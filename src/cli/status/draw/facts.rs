@@ -64,7 +64,7 @@ pub(super) fn surroundings(page: &mut Page, status: &Status) {
         let name = &tenant.name;
         fact(
             "tenant",
-            format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused by the gate"),
+            format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused"),
         );
     }
     for (tier, of) in status.tiers.iter() {

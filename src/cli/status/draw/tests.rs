@@ -199,7 +199,7 @@ fn what_is_wrong_beside_the_tiers_is_said() {
         "spool     P1: 1,234 on this machine's disk, more are going there",
         "dead      41 letters",
         "replicas  3; this one's part: P0 30 %, P1 1 %, P2 100 %",
-        "tenant    acme: 3,000 asked of late; 1,000 let in, 2,000 refused by the gate",
+        "tenant    acme: 3,000 asked of late; 1,000 let in, 2,000 refused",
         "certificate of ingest until 2027-01-01 00:00:00Z",
     ] {
         assert!(text.contains(words), "{words}: {text}");
