@@ -74,7 +74,7 @@ pub const PAGES: [Page; 16] = [
 pub const ELSEWHERE: [&str; 1] = ["RUNBOOK.md"];
 
 /// The blocks that are not run: page, words that only this one of them has, reason.
-pub const NOT_RUN: [(&str, &str, &str); 22] = [
+pub const NOT_RUN: [(&str, &str, &str); 24] = [
     ("QUICK_START.md", "cargo install", "builds for release; the tests build the same program"),
     ("POLICY.md", "tidegate check", "as a terminal shows it; `checking.rs` has a terminal"),
     ("POLICY.md", "'.shadow | .state", "of a gateway under load; `shadow.rs` has one"),
@@ -112,5 +112,7 @@ pub const NOT_RUN: [(&str, &str, &str); 22] = [
     ),
     ("RUNBOOK.md", "/etc/prometheus", "writes below /etc, which is not the test's"),
     ("RUNBOOK.md", "info persistence", "asks Redis and Kafka at once; a reader has one of them"),
+    ("RUNBOOK.md", "xinfo consumers", "asks Redis and Kafka at once; a reader has one of them"),
+    ("RUNBOOK.md", "--askpass", "asks for a password, and Redis and Kafka at once"),
     ("RUNBOOK.md", "kafka-configs.sh", "Kafka's own tool, for a topic that loses jobs"),
 ];
