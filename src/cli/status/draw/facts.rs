@@ -62,10 +62,7 @@ pub(super) fn surroundings(page: &mut Page, status: &Status) {
     for tenant in status.tenants.iter().take(TENANTS) {
         let [asked, admitted, refused] = [tenant.asked_lately, tenant.admitted, tenant.refused].map(jobs);
         let name = &tenant.name;
-        fact(
-            "tenant",
-            format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused"),
-        );
+        fact("tenant", format!("{name}: {asked} asked of late; {admitted} let in, {refused} refused"));
     }
     for (tier, of) in status.tiers.iter() {
         let tier = tier.as_priority();
