@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::status::Past;
 use crate::cli::status::document::{DocumentError, Status};
-use crate::cli::status::target::Target;
+use crate::cli::status::target::{KeptToken, Target};
 
 /// Asks one admin listener.
 #[derive(Debug)]
@@ -46,9 +46,10 @@ pub(super) enum AskError {
     #[error("{url} does not answer in HTTP{}", if *plain { ": does it speak TLS (https)?" } else { "" })]
     NotHttp { url: String, plain: bool },
     #[error(
-        "{url} asks for its admin token: name the file that holds it with --token-file, or by admin.token_file"
+        "{url} asks for its admin token: name the file that holds it with --token-file{}",
+        kept.as_ref().map_or_else(|| ", or without --url by admin.token_file".to_owned(), |kept| format!("; {kept}"))
     )]
-    TokenMissing { url: String },
+    TokenMissing { url: String, kept: Option<KeptToken> },
     #[error("{url} does not take the token of `{}`: it has another one", file.display())]
     TokenWrong { url: String, file: PathBuf },
     #[error("{url} refuses this request: {detail}; a name of the gateway's belongs into its admin.hosts")]
@@ -192,7 +193,7 @@ impl Asker {
         Err(match status {
             401 => match &self.target.token {
                 Some(token) => AskError::TokenWrong { url, file: token.file().to_owned() },
-                None => AskError::TokenMissing { url },
+                None => AskError::TokenMissing { url, kept: self.target.kept.clone() },
             },
             403 => AskError::Forbidden { url, detail },
             404 => AskError::OtherListener { url },

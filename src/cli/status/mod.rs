@@ -41,7 +41,8 @@ pub(super) struct Arguments {
     /// The admin listener [default: admin.listen of the configuration].
     #[arg(long, value_name = "URL")]
     url: Option<Address>,
-    /// The file that holds the admin token [default: admin.token_file of the configuration].
+    /// The file that holds the admin token [default: admin.token_file of the configuration; with --url only where that is
+    /// its admin.listen].
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Who vouches for the gateway's certificate, PEM [default: the system's authorities; without --url the certificate
@@ -152,7 +153,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   tidegate status --fail-on critical > /dev/null || page-somebody
 
 The token is read from a file and never from the command line, where others see it; TIDEGATE_ADMIN__TOKEN_FILE names the
-file too. Into a pipe --watch writes one picture after the other, an empty line between them. NO_COLOR is respected.
+file too. With --url the configuration's token is sent only to its own admin.listen. A token that goes beyond this machine over
+plain http is warned of. Into a pipe --watch writes one picture after the other, an empty line between them. NO_COLOR is respected.
 Exit code: 0 told, 1 no gateway could be asked, or --fail-on holds, 2 bad usage, or a file is bad.";
 
 #[cfg(test)]

@@ -80,4 +80,22 @@ async fn its_commands_run() {
     gateway.finish().await;
 }
 
+/// Every user of a machine sees what stands on a command line.
+#[tokio::test]
+async fn its_commands_put_the_token_on_no_command_line() {
+    let text = text_of(RUNBOOK);
+    let all = blocks(&text);
+    let ask = all.iter().find(|block| block.text.contains("ask()")).expect("the way to ask");
+    let shown = "curl() { echo \"$@\"; }\nask there";
+    let steps = [ask.text.clone(), shown.to_owned()];
+    let steps = steps.map(|typed| Step { typed, manner: Manner::Script });
+    let folder = tempfile::tempdir().unwrap();
+    let said = Shell::new(folder.path()).environment("TOKEN", TOKEN).play(&steps).await;
+    assert!(
+        said[1].contains("-H @/") && said[1].contains("there") && !said[1].contains(TOKEN),
+        "{}",
+        said[1]
+    );
+}
+
 const TOKEN: &str = "a-token-of-the-runbook-test";

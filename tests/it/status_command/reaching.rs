@@ -1,6 +1,7 @@
 //! How `tidegate status` finds its gateway: by configuration or address, with a token, over TLS; and what it says where it
 //! cannot.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,6 +61,42 @@ async fn the_configuration_tells_where_to_ask_and_with_which_token() {
         .await
         .says(1, &["asking without a token", "asks for its admin token"]);
     gateway.finish().await;
+}
+
+#[tokio::test]
+async fn the_token_of_the_configuration_goes_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("admin.token"), TOKEN).unwrap();
+    std::fs::write(folder.join("ops.yaml"), "admin: { listen: '127.0.0.1:9', token_file: admin.token }\n")
+        .unwrap();
+    let problem = r#"{"type":"urn:tidegate:problem:unauthorized","detail":"who are you?"}"#;
+    let refusal = format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\n\r\n{problem}", problem.len());
+    let (url, asked) = witness(refusal).await;
+    let heads = || asked.lock().unwrap().drain(..).collect::<String>().to_lowercase();
+    let ended = tidegate(folder, &["status", "--url", &url, "--config", "ops.yaml"], &[]).await;
+    ended.says(
+        1,
+        &[
+            "asks for its admin token: name the file that holds it with --token-file; that of `admin.token` goes only \
+             to admin.listen of its configuration, http://127.0.0.1:9",
+        ],
+    );
+    let head = heads();
+    assert!(head.contains("get /v1/status") && !head.contains("authorization"), "{head}");
+    let said = &["--url", &url, "--config", "ops.yaml", "--token-file", "admin.token"][..];
+    let ended = tidegate(folder, &[&["status"], said].concat(), &[]).await;
+    ended.says(1, &["does not take the token of `admin.token`"]);
+    assert!(heads().contains(&format!("authorization: bearer {TOKEN}")));
+    assert_eq!(ended.said.lines().count(), 1, "on loopback nobody is on the way: {}", ended.said);
+
+    // This machine too, by an address that need not be it.
+    let beyond = url.replace("127.0.0.1", "0.0.0.0");
+    let warning = format!("the token goes to {beyond} as it is");
+    let token = ["--token-file", "admin.token"];
+    tidegate(folder, &[&["status", "--url", &beyond], &token[..]].concat(), &[]).await.says(1, &[&warning]);
+    let without = tidegate(folder, &["status", "--url", &beyond], &[]).await;
+    assert!(!without.said.contains("as it is"), "{}", without.said);
 }
 
 #[tokio::test]
@@ -192,15 +229,24 @@ async fn a_name_that_the_gateway_does_not_have_is_refused_with_the_key_that_help
 
 /// A server that says this to whoever comes, once for each; its address.
 async fn stub(answer: String) -> String {
+    witness(answer).await.0
+}
+
+/// A server that says this to whoever comes, once for each; its address, and what it was asked.
+async fn witness(answer: String) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let heads = asked.clone();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            let _ = client.read(&mut [0; 4_096]).await;
+            let mut head = [0; 4_096];
+            let length = client.read(&mut head).await.unwrap_or(0);
+            heads.lock().unwrap().push(String::from_utf8_lossy(&head[..length]).into_owned());
             let _ = client.write_all(answer.as_bytes()).await;
         }
     });
-    url
+    (url, asked)
 }
 
 /// A listener under a name that is none of the gateway's: whatever `Host` comes is another's on the way there.
