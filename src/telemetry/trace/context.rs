@@ -3,22 +3,36 @@
 use http::HeaderMap;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
+/// What a head says of the trace that its request belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Parent {
+    /// As spans have it.
+    pub(super) context: SpanContext,
+    /// A trace state that is too long for spans; jobs carry it on all the same.
+    pub(super) long_state: Option<Box<str>>,
+}
+
 /// The context that a head carries; `None` where there is none, or none that is well formed.
-pub(super) fn of_head(headers: &HeaderMap) -> Option<SpanContext> {
+pub(super) fn of_head(headers: &HeaderMap) -> Option<Parent> {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let (parent, None) = (parents.next()?.to_str().ok()?, parents.next()) else { return None };
     let states: Vec<_> = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
-    parse(parent, &states.join(","))
+    let state = states.join(",");
+    if state.len() <= LONGEST_STATE {
+        return Some(Parent { context: parse(parent, &state)?, long_state: None });
+    }
+    let is_state = state.parse::<TraceState>().is_ok();
+    Some(Parent { context: parse(parent, "")?, long_state: is_state.then(|| state.into()) })
 }
 
-/// The context that a job carries.
+/// The span in whose context a job goes on, to link to. Links have no trace state: a span may have many of them.
 pub(super) fn of_job(headers: &[(Box<str>, Box<str>)]) -> Option<SpanContext> {
-    parse(field(headers, TRACEPARENT)?, field(headers, TRACESTATE).unwrap_or_default())
+    parse(field(headers, TRACEPARENT)?, "")
 }
 
-/// The context in which a CloudEvent was made, as its distributed tracing extension tells it.
+/// The span in which a CloudEvent was made, as its distributed tracing extension tells it, to link to.
 pub(super) fn of_event(headers: &[(Box<str>, Box<str>)]) -> Option<SpanContext> {
-    parse(field(headers, "ce-traceparent")?, field(headers, "ce-tracestate").unwrap_or_default())
+    parse(field(headers, "ce-traceparent")?, "")
 }
 
 fn field<'a>(headers: &'a [(Box<str>, Box<str>)], name: &str) -> Option<&'a str> {
@@ -65,19 +79,23 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    pub(super) fn of(context: &SpanContext) -> Carried {
+    /// This context; its trace state is the long one where the request has one.
+    pub(super) fn of(context: &SpanContext, long_state: Option<&str>) -> Carried {
         let (trace, span) = (context.trace_id(), context.span_id());
         let flags = u8::from(context.trace_flags().is_sampled());
-        let state = context.trace_state().header();
+        let state: Box<str> = long_state.map_or_else(|| context.trace_state().header().into(), Box::from);
         Carried {
             parent: format!("00-{trace}-{span}-{flags:02x}").into(),
-            state: (!state.is_empty()).then(|| state.into()),
+            state: (!state.is_empty()).then_some(state),
         }
     }
 }
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
+
+/// In bytes. So much of a trace state W3C Trace Context asks to be passed on; each of a request's spans has a copy of its own.
+const LONGEST_STATE: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -126,13 +144,34 @@ mod tests {
             [("traceparent", "nonsense"), ("tracestate", "x=1"), ("ce-traceparent", "its-own")]
                 .map(|(name, value)| (name.into(), value.into()))
                 .into();
+        let plain = parse(&format!("00-{TRACE}-{SPAN}-01"), "").unwrap();
         let context = parse(&format!("00-{TRACE}-{SPAN}-01"), "a=1").unwrap();
-        put(&mut headers, &Carried::of(&context));
+        put(&mut headers, &Carried::of(&context, None));
         assert_eq!(headers.len(), 3);
-        assert_eq!(of_job(&headers), Some(context));
+        assert_eq!((field(&headers, "tracestate"), of_job(&headers)), (Some("a=1"), Some(plain.clone())));
         assert_eq!(field(&headers, "ce-traceparent"), Some("its-own"));
-        let plain = parse(&format!("00-{TRACE}-{SPAN}-00"), "").unwrap();
-        put(&mut headers, &Carried::of(&plain));
+        put(&mut headers, &Carried::of(&plain, None));
         assert_eq!((field(&headers, "tracestate"), of_job(&headers)), (None, Some(plain)));
+    }
+
+    #[test]
+    fn a_long_trace_state_is_for_the_jobs_alone_and_a_wrong_one_for_nobody() {
+        let head = |state: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, format!("00-{TRACE}-{SPAN}-01").parse().unwrap());
+            headers.insert(TRACESTATE, state.parse().unwrap());
+            of_head(&headers).unwrap()
+        };
+        let long = format!("a={},b={}", "x".repeat(254), "y".repeat(253));
+        let kept = head(&long);
+        assert_eq!((&*kept.context.trace_state().header(), kept.long_state), (&*long, None));
+        let long = format!("{long}y");
+        let parent = head(&long);
+        assert_eq!(
+            (&*parent.context.trace_state().header(), parent.long_state.as_deref()),
+            ("", Some(&*long))
+        );
+        assert_eq!(Carried::of(&parent.context, parent.long_state.as_deref()).state.as_deref(), Some(&*long));
+        assert_eq!(head(&format!("{long}=")).long_state, None);
     }
 }

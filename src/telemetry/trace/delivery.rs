@@ -152,7 +152,8 @@ impl Courier {
     }
 }
 
-/// Spans that wait to be sent at most: at a KiB or so each, a few MiB.
+/// Spans that wait to be sent at most: at a KiB or so each, some MiB. None has more than 8 KiB: what comes from outside,
+/// links and trace states, is bounded where spans are made.
 const MOST_QUEUED: usize = 8192;
 
 /// Spans in one post at most: as many as OpenTelemetry's own processor sends.

@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::Span;
 use crate::domain::code::Code;
 use crate::domain::job::Job;
 use crate::domain::tier::Tier;
-use crate::telemetry::trace::context::{self, Carried};
+use crate::telemetry::trace::context::{self, Carried, Parent};
 use crate::telemetry::trace::conventions as name;
 use crate::telemetry::trace::{Traces, Tracing};
 
@@ -31,6 +31,8 @@ struct Live {
     context: Context,
     /// Whether the client said which trace it is part of.
     has_parent: bool,
+    /// The client's trace state, where only jobs carry it.
+    long_state: Option<Box<str>>,
 }
 
 /// Where a request came from, as far as the network tells.
@@ -53,6 +55,7 @@ impl Traces {
         let Some(tracing) = &self.0 else { return RequestSpan(None) };
         let parent = context::of_head(&parts.headers);
         let has_parent = parent.is_some();
+        let (parent, long_state) = parent.map(|Parent { context, long_state }| (context, long_state)).unzip();
         let builder = SpanBuilder::from_name(request).with_kind(SpanKind::Server);
         let mut span = tracing.tracer.build_with_context(builder, &within(parent));
         if span.is_recording() {
@@ -70,12 +73,14 @@ impl Traces {
             }
         }
         let context = Context::new().with_span(span);
-        RequestSpan(Some(Live { tracing: Arc::clone(tracing), context, has_parent }))
+        let (tracing, long_state) = (Arc::clone(tracing), long_state.flatten());
+        RequestSpan(Some(Live { tracing, context, has_parent, long_state }))
     }
 
     /// A worker asks for jobs, in the context that its request's head names. The time is only asked for where it is needed.
     pub fn receive(&self, headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Receiving {
-        Receiving(self.0.as_ref().map(|tracing| (Arc::clone(tracing), context::of_head(headers), now())))
+        let parent = || context::of_head(headers).map(|parent| parent.context);
+        Receiving(self.0.as_ref().map(|tracing| (Arc::clone(tracing), parent(), now())))
     }
 }
 
@@ -92,7 +97,7 @@ impl RequestSpan {
         let Some(live) = &self.0 else { return Sending(None) };
         if !live.is_recorded() {
             if !live.has_parent {
-                carry(live.context.span().span_context(), jobs);
+                carry(live.context.span().span_context(), None, jobs);
             }
             return Sending(None);
         }
@@ -102,7 +107,7 @@ impl RequestSpan {
             .with_kind(SpanKind::Producer)
             .with_links(made);
         let mut span = live.tracing.tracer.build_with_context(builder, &live.context);
-        carry(span.span_context(), jobs);
+        carry(span.span_context(), live.long_state.as_deref(), jobs);
         span.set_attributes(live.tracing.operation("send"));
         span.set_attribute(KeyValue::new(name::DESTINATION, destination));
         span.set_attribute(KeyValue::new(name::TIER, tier.as_str()));
@@ -255,8 +260,8 @@ fn within(parent: Option<SpanContext>) -> Context {
 }
 
 /// Jobs go on in this context.
-fn carry(context: &SpanContext, jobs: &mut [Job]) {
-    let carried = Carried::of(context);
+fn carry(context: &SpanContext, long_state: Option<&str>, jobs: &mut [Job]) {
+    let carried = Carried::of(context, long_state);
     jobs.iter_mut().for_each(|job| context::put(&mut job.headers, &carried));
 }
 
@@ -276,16 +281,88 @@ fn count(things: usize) -> i64 {
     i64::try_from(things).unwrap_or(i64::MAX)
 }
 
-/// As many as OpenTelemetry's span limits allow unless they are changed.
-const MOST_LINKS: usize = 128;
+/// At some hundred bytes each, they are most of the largest span.
+const MOST_LINKS: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use http::Request;
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanProcessor};
 
     use super::*;
     use crate::domain::job::JobId;
     use crate::domain::time::Timestamp;
+    use crate::telemetry::trace::System;
+
+    /// Keeps every span that has ended.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanProcessor for Kept {
+        fn on_start(&self, _: &mut Span, _: &Context) {}
+
+        fn on_end(&self, span: SpanData) {
+            self.0.lock().unwrap().push(span);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    /// Members of a trace state, as many as have room in so many bytes.
+    fn state(bytes: usize) -> String {
+        let members: Vec<_> =
+            (0..32).map(|member| format!("v{member:02}={}", "x".repeat(bytes / 32 - 5))).collect();
+        members.join(",")
+    }
+
+    #[test]
+    fn no_span_is_larger_than_the_queue_reckons_with() {
+        let kept = Kept::default();
+        let tracer = SdkTracerProvider::builder().with_span_processor(kept.clone()).build().tracer("test");
+        let traces = Traces(Some(Arc::new(Tracing { tracer, system: System::Embedded })));
+        let made = [("ce-traceparent", CALLER.to_owned()), ("ce-tracestate", state(8_000))];
+        let made: [(Box<str>, Box<str>); 2] = made.map(|(name, value)| (name.into(), value.into()));
+        let job = Job::bare(JobId::new(Timestamp::from_millis(1), [7; 10]), Tier::P0);
+        let job = Job { headers: made.into(), ..job };
+        for own in [state(512), state(8_000)] {
+            let request =
+                Request::post("/v1/jobs/batch").header("traceparent", CALLER).header("tracestate", &own);
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let span =
+                traces.request(&parts, "POST /v1/jobs/batch", || Origin { peer: None, is_secure: true });
+            let mut jobs = vec![job.clone(); 200];
+            span.send(Tier::P0, "jobs:critical", &mut jobs).stored("disk", 7);
+            let carried =
+                jobs[199].headers.iter().find(|(name, _)| &**name == "tracestate").map(|(_, state)| &**state);
+            assert_eq!(carried, Some(&*own), "jobs carry all of it");
+            span.batch(200, std::iter::empty());
+            span.answered(202, Some(Tier::P0), None);
+            traces.receive(&parts.headers, || SystemTime::UNIX_EPOCH).handed(jobs.iter());
+        }
+        let spans = kept.0.lock().unwrap();
+        let names: Vec<_> = spans.iter().take(3).map(|span| &*span.name).collect();
+        assert_eq!(names, ["send jobs:critical", "POST /v1/jobs/batch", "receive"]);
+        for span in spans.iter() {
+            let behind = allocation_counter::measure(|| drop(span.clone())).bytes_max;
+            let bytes = usize::try_from(behind).unwrap() + size_of::<SpanData>();
+            assert!(bytes < LARGEST, "{} has {bytes} bytes", span.name);
+        }
+    }
+
+    /// As `delivery` says.
+    const LARGEST: usize = 8 << 10;
+
+    const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
     fn off_nothing_is_allocated_no_time_is_read_and_a_job_stays_as_it_is() {

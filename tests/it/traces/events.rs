@@ -41,3 +41,28 @@ async fn each_event_of_a_batch_keeps_its_own_context_and_goes_on_in_the_requests
     }
     gateway.finish().await;
 }
+
+#[tokio::test]
+async fn however_much_a_client_says_of_its_traces_spans_stay_small_and_jobs_carry_it_all() {
+    let collector = Collector::start().await;
+    let gateway = traced(Setup::with(&Policy::calm()), &collector).start().await;
+    let state = format!("a={},b={}", "x".repeat(255), "y".repeat(255));
+    let event = |id: usize| {
+        json!({ "specversion": "1.0", "id": id.to_string(), "source": "/shop", "type": "order",
+        "traceparent": MADE[0], "tracestate": state })
+    };
+    let body = json!((0..40).map(event).collect::<Vec<_>>()).to_string();
+    let media = "application/cloudevents-batch+json";
+    let answer = gateway.batch(media, body, &[("traceparent", CALLER), ("tracestate", &state)]).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let send = collector.one("send jobs:standard").await;
+    assert_eq!((send.trace.as_str(), send.links.len(), send.state.as_str()), (CALLERS_TRACE, 32, ""));
+    let jobs = gateway.lease(json!({ "max": 40 })).await;
+    assert_eq!(jobs.len(), 40);
+    for job in jobs {
+        goes_on(&job.headers["traceparent"], &send);
+        assert_eq!((&job.headers["tracestate"], &job.headers["ce-tracestate"]), (&state, &state));
+    }
+    assert_eq!(collector.one("receive").await.links.len(), 32);
+    gateway.finish().await;
+}
