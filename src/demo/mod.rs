@@ -66,6 +66,9 @@ pub enum DemoError {
     /// The policy that ships with it.
     #[error(transparent)]
     Policy(#[from] Faults),
+    /// The thread that speaks.
+    #[error("the thread that writes the commentary cannot be started")]
+    Voice(#[source] io::Error),
     /// The gateway.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -77,9 +80,9 @@ pub enum DemoError {
 /// It could not begin, or its folder could not be removed.
 pub async fn run(show: &Show) -> Result<Ending, DemoError> {
     let signals = StopSignals::listen().map_err(StartError::Signals)?;
+    let voice = Voice::new().map_err(DemoError::Voice)?;
     let house = House::build(show.pace)?;
     let running = house.open(&show.settings, show.wanders).await?;
-    let voice = Voice::new();
     let stop = stops(signals, voice.clone());
     voice.say(&opening(show, &house, &running));
     let token = show.settings.admin.token.as_ref().map(|token| token.reveal().to_owned());
@@ -88,7 +91,7 @@ pub async fn run(show: &Show) -> Result<Ending, DemoError> {
         pace: show.pace,
         ingest: Caller::new(near(running.ingest), None),
         admin: Caller::new(near(running.admin), token),
-        voice,
+        voice: voice.clone(),
         book: Book::default(),
         house: &house,
     };
@@ -101,7 +104,9 @@ pub async fn run(show: &Show) -> Result<Ending, DemoError> {
     }
     let mut hurry = stop.clone();
     running.stop(async move { drop(hurry.wait_for(|asked| *asked > 1).await) }).await;
-    house.leave()?;
+    let left = house.leave();
+    voice.finish().await;
+    left?;
     Ok(ending)
 }
 

@@ -1,6 +1,7 @@
 //! `tidegate demo` as a stranger meets it: one command, a dashboard, a commentary, a tally, and nothing left behind.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::client::Client;
 use crate::support::command::tidegate;
+use crate::support::gateway::free_port;
 use crate::support::metrics::Scrape;
 use crate::support::poll::until;
 
@@ -126,6 +128,32 @@ async fn a_reader_who_goes_away_ends_it_quietly() {
 }
 
 #[tokio::test]
+async fn a_reader_who_reads_no_more_does_not_keep_it_from_stopping() {
+    for signal in ["INT", "TERM"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        // It is full, and stays so.
+        let mut flood = writer.try_clone().unwrap();
+        let flood = std::thread::spawn(move || while flood.write_all(&[b'.'; 4_096]).is_ok() {});
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let demo = Demo::start_into(&["--fast", "--set", &format!("admin.listen={address}")], writer.into());
+        let admin = Client::new(address);
+        until("the sale goes on all the same", PATIENCE, async || {
+            let answer = admin.get("/metrics").try_send().await.ok().filter(|answer| answer.status == 200)?;
+            let metrics = Scrape::parse(answer.text()).unwrap();
+            (metrics.count("tidegate_jobs_done_total", &[("tier", "p2")]) > 0).then_some(())
+        })
+        .await;
+        let asked = Instant::now();
+        demo.signal(signal);
+        let (status, said) = demo.ended().await;
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{signal}");
+        assert!(asked.elapsed() < Duration::from_secs(15), "{signal}: {:?}", asked.elapsed());
+        drop(reader);
+        flood.join().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_told_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
@@ -165,6 +193,10 @@ impl Demo {
     }
 
     fn start_unread(args: &[&str]) -> Demo {
+        Demo::start_into(args, Stdio::piped())
+    }
+
+    fn start_into(args: &[&str], out: Stdio) -> Demo {
         let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path().join("config")).unwrap();
         std::fs::write(folder.path().join("config/tidegate.yaml"), "backend: kafka\n").unwrap();
@@ -176,7 +208,7 @@ impl Demo {
             .env("TMPDIR", temporary.path())
             .env("TIDEGATE_BACKEND", "redis")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(out)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
