@@ -98,7 +98,8 @@ impl Asker {
     /// # Errors
     /// There is no answer, or it is no gateway's.
     pub(super) async fn status(&self) -> Result<String, AskError> {
-        let text = self.get("/v1/status").await?;
+        let answer = timeout(BOUND, self.exchange("/v1/status")).await;
+        let text = answer.unwrap_or_else(|_| Err(AskError::Late { url: self.url() }))?;
         if !document_of_a_gateway(&text) {
             let why = "what it says to /v1/status is no status".to_owned();
             return Err(AskError::NoGateway { url: self.url(), why });
@@ -114,17 +115,10 @@ impl Asker {
         Status::read(document).map_err(|source| AskError::Unreadable { url: self.url(), source })
     }
 
-    /// The last hour; nothing where the gateway tells none.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub(super) async fn history(&self) -> Result<Past, AskError> {
-        Ok(serde_json::from_str(&self.get("/v1/history").await?).ok())
-    }
-
-    async fn get(&self, path: &str) -> Result<String, AskError> {
-        let answer = timeout(BOUND, self.exchange(path)).await;
-        answer.unwrap_or_else(|_| Err(AskError::Late { url: self.url() }))
+    /// The last hour; nothing where the gateway tells none soon. It is an extra: without it the state is shown all the same.
+    pub(super) async fn history(&self) -> Past {
+        let answer = timeout(HISTORY_BOUND, self.exchange("/v1/history")).await;
+        serde_json::from_str(&answer.ok()?.ok()?).ok()
     }
 
     async fn exchange(&self, path: &str) -> Result<String, AskError> {
@@ -240,6 +234,9 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// From the connection to the last byte: a gateway that is slower is in trouble itself.
 const BOUND: Duration = Duration::from_secs(5);
+
+/// The state is waited for, what was before it only so long.
+const HISTORY_BOUND: Duration = Duration::from_secs(1);
 
 /// A status with very many groups has some hundred kilobytes.
 const LONGEST_ANSWER: usize = 16 << 20;

@@ -107,7 +107,9 @@ fn finished(asking: impl Future<Output = Result<ExitCode, AskError>>) -> Result<
 }
 
 async fn once(asker: &Asker, arguments: &Arguments) -> Result<ExitCode, AskError> {
-    let document = asker.status().await?;
+    let past = async { if arguments.json { None } else { asker.history().await } };
+    let (document, past) = tokio::join!(asker.status(), past);
+    let document = document?;
     let fails =
         |status: &Status| arguments.fail_on.is_some_and(|least| status.worst() >= Severity::from(least));
     let mut screen = Screen::of_stdout();
@@ -118,9 +120,7 @@ async fn once(asker: &Asker, arguments: &Arguments) -> Result<ExitCode, AskError
         return Ok(code(failed));
     }
     let status = asker.read(&document)?;
-    // What came before is an extra: without it the state is shown all the same.
-    let history = asker.history().await.unwrap_or_default();
-    screen.print(&page(&status, &history, &asker.url(), screen.width()));
+    screen.print(&page(&status, &past, &asker.url(), screen.width()));
     Ok(code(fails(&status)))
 }
 

@@ -52,9 +52,11 @@ pub(super) async fn watch(asker: &Asker, every: Duration, as_json: bool) -> Resu
     while !screen.is_gone() {
         let step = async {
             ticks.tick().await;
-            let asked = asker.status().await;
-            if !as_json && asked.is_ok() {
-                known.remember(asker, &clock).await;
+            let is_due = !as_json && known.is_past_due(clock.now());
+            let past = async { if is_due { asker.history().await } else { None } };
+            let (asked, past) = tokio::join!(asker.status(), past);
+            if is_due && asked.is_ok() {
+                known.remembers(past, clock.now());
             }
             asked
         };
@@ -101,13 +103,14 @@ impl Known {
         self.past_of = None;
     }
 
-    /// Reads the last hour again, now and then.
-    async fn remember(&mut self, asker: &Asker, clock: &Clock) {
-        let now = clock.now();
-        if self.past_of.is_none_or(|read| now.since(read) >= HISTORY_EVERY) {
-            self.past = asker.history().await.unwrap_or_default();
-            self.past_of = Some(now);
-        }
+    /// Whether the last hour is to be read again.
+    fn is_past_due(&self, now: Moment) -> bool {
+        self.past_of.is_none_or(|read| now.since(read) >= HISTORY_EVERY)
+    }
+
+    fn remembers(&mut self, past: Past, now: Moment) {
+        self.past = past;
+        self.past_of = Some(now);
     }
 
     /// The last answer, under what is wrong with it.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 
 use super::{status, url};
 use crate::support::certificates::Authority;
@@ -198,9 +199,9 @@ async fn who_is_no_admin_listener_is_told_so_in_one_line() {
     let older = stub(answers("200 OK", older)).await;
     let folder = tempfile::tempdir().unwrap();
     tidegate(folder.path(), &["status", "--json", "--url", &older], &[]).await.says(0, &["0.0.9"]);
-    // The two questions to ingest were of no known path.
-    for status in [404, 404] {
-        gateway.tally.job(status);
+    // Status and history, once and watching: ingest knows no such path.
+    for _ in 0..4 {
+        gateway.tally.job(404);
     }
     let ended = status(&gateway, &["--every", "2s"]).await;
     ended.says(2, &["--watch"]);
@@ -215,6 +216,35 @@ async fn a_gateway_that_does_not_answer_is_given_up_after_five_seconds() {
     let started = Instant::now();
     tidegate(folder.path(), &["status", "--url", &url], &[]).await.says(1, &["gave no answer within 5 s"]);
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_history_that_does_not_come_holds_up_no_status() {
+    let sale = include_str!("../../fixtures/status/sale.json");
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{sale}", sale.len());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut waiting = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = [0; 4_096];
+            let length = client.read(&mut head).await.unwrap_or(0);
+            if head[..length].starts_with(b"GET /v1/history") {
+                waiting.push(client);
+            } else {
+                let _ = client.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for form in ["", " --watch"] {
+        let line = format!("{} status{form} --url {url} | head -1", env!("CARGO_BIN_EXE_tidegate"));
+        let started = Instant::now();
+        let shown = Command::new("bash").args(["-c", &line]).current_dir(&folder).output().await.unwrap();
+        let said = String::from_utf8_lossy(&shown.stdout);
+        assert!(said.starts_with("tidegate 0.1.0 at http://127.0.0.1:"), "{said}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{form}: {:?}", started.elapsed());
+    }
 }
 
 #[tokio::test]
