@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -108,7 +109,7 @@ impl HttpClient for Post {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let answer = self.client.send_bytes(request).await;
         let loss = match &answer {
-            Ok(answer) if answer.status().is_success() => refused(answer.body().clone()),
+            Ok(answer) if answer.status().is_success() => refused(answer),
             Ok(_) => None,
             Err(error) => Some(Loss { spans: None, reason: told(error) }),
         };
@@ -117,9 +118,17 @@ impl HttpClient for Post {
     }
 }
 
-/// The spans that a collector says it did not take of those it was sent. An answer that says nothing took them all.
-fn refused(answer: Bytes) -> Option<Loss> {
-    let partly = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
+/// The spans that a collector says it did not take of those it was sent. An answer that says nothing took them all; one that
+/// is none of OTLP's, such as a page in HTML, took none: it is somebody else's.
+fn refused(answer: &Response<Bytes>) -> Option<Loss> {
+    let Ok(said) = ExportTraceServiceResponse::decode(answer.body().clone()) else {
+        let media = answer.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
+        let media: String = media.unwrap_or("no media type").chars().take(LONGEST_REASON).collect();
+        let reason =
+            format!("it answers {} with {media}, which is no answer of OTLP", answer.status().as_u16());
+        return Some(Loss { spans: None, reason });
+    };
+    let partly = said.partial_success?;
     let spans = usize::try_from(partly.rejected_spans).ok().filter(|spans| *spans > 0)?;
     let reason = partly.error_message.chars().take(LONGEST_REASON).collect();
     Some(Loss { spans: Some(spans), reason })
@@ -137,4 +146,32 @@ fn told(error: &HttpError) -> String {
         cause = error.source();
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    use super::*;
+
+    #[test]
+    fn only_an_answer_of_otlp_or_an_empty_one_took_the_spans() {
+        let refused = |body: Vec<u8>| refused(&Response::new(Bytes::from(body)));
+        assert!(refused(Vec::new()).is_none());
+        let partly = |rejected_spans| {
+            let partial_success =
+                ExportTracePartialSuccess { rejected_spans, error_message: "too many".to_owned() };
+            ExportTraceServiceResponse { partial_success: Some(partial_success) }.encode_to_vec()
+        };
+        assert!(refused(partly(0)).is_none());
+        assert_eq!(
+            refused(partly(7)).map(|loss| (loss.spans, loss.reason)),
+            Some((Some(7), "too many".to_owned()))
+        );
+        for other in
+            ["<!doctype html>", "<html>", "OK", "ok\n", "{}", "{\"partialSuccess\":{}}", "accepted", "\n"]
+        {
+            assert_eq!(refused(other.into()).map(|loss| loss.spans), Some(None), "{other}");
+        }
+    }
 }

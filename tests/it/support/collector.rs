@@ -49,6 +49,8 @@ pub enum Mood {
     TakesAllButOne,
     /// 400: it will never take this.
     Refuses,
+    /// 200, and a page: it is no collector.
+    IsAWebsite,
     /// It reads and does not answer.
     Hangs,
 }
@@ -244,6 +246,10 @@ async fn take(request: Request<Incoming>, book: &Book) -> Response<Full<Bytes>> 
             *refusal.status_mut() = http::StatusCode::BAD_REQUEST;
             refusal
         }
+        Mood::IsAWebsite => Response::builder()
+            .header("content-type", "text/html; charset=utf-8")
+            .body(Full::from("<!doctype html><title>Sign in</title>"))
+            .expect("an answer"),
         Mood::Hangs => std::future::pending().await,
     }
 }

@@ -70,6 +70,24 @@ async fn a_collector_that_refuses_is_told_of_with_its_status() {
 }
 
 #[tokio::test]
+async fn who_answers_with_a_page_is_no_collector() {
+    let collector = Collector::start().await;
+    collector.mood(Mood::IsAWebsite);
+    let gateway = traced(Setup::with(&Policy::calm()), &collector).start().await;
+    for spans in [3, 6] {
+        gateway.post("{}", &[]).await.receipt();
+        drops(&gateway, "not_sent", spans).await;
+    }
+    assert_eq!(dropped(&gateway, "not_sent").await, 6);
+    assert_eq!(told(&gateway, "does not take what it is sent"), 1, "{}", gateway.log());
+    assert!(gateway.log().contains("it answers 200 with text/html; charset=utf-8"), "{}", gateway.log());
+    collector.mood(Mood::Takes);
+    gateway.post("{}", &[]).await.receipt();
+    collector.one("POST /v1/jobs").await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn what_a_collector_says_it_did_not_take_is_counted() {
     let collector = Collector::start().await;
     collector.mood(Mood::TakesAllButOne);
