@@ -35,6 +35,8 @@ pub(super) struct Asker {
 pub(super) enum AskError {
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
+    #[error("standard output cannot be written: {0}")]
+    Untold(io::Error),
     #[error("{url} does not answer: {source}; does the gateway run, and is this its admin listener (--url)?")]
     Unreachable { url: String, source: io::Error },
     #[error("{url} gave no answer within {} s", BOUND.as_secs())]

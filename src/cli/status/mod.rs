@@ -117,10 +117,12 @@ async fn once(asker: &Asker, arguments: &Arguments) -> Result<ExitCode, AskError
         // Newer and older gateways may say what is unknown here: the document is passed on as it is.
         let failed = arguments.fail_on.is_some() && fails(&asker.read(&document)?);
         screen.document(&document);
+        screen.was_heard().map_err(AskError::Untold)?;
         return Ok(code(failed));
     }
     let status = asker.read(&document)?;
     screen.print(&page(&status, &past, &asker.url(), screen.width()));
+    screen.was_heard().map_err(AskError::Untold)?;
     Ok(code(fails(&status)))
 }
 
@@ -155,7 +157,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 The token is read from a file and never from the command line, where others see it; TIDEGATE_ADMIN__TOKEN_FILE names the
 file too. With --url the configuration's token is sent only to its own admin.listen. A token that goes beyond this machine over
 plain http is warned of. Into a pipe --watch writes one picture after the other, an empty line between them. NO_COLOR is respected.
-Exit code: 0 told, 1 no gateway could be asked, or --fail-on holds, 2 bad usage, or a file is bad.";
+Exit code: 0 told, 1 no gateway could be asked, nothing could be written, or --fail-on holds, 2 bad usage, or a file is bad.";
 
 #[cfg(test)]
 mod tests;

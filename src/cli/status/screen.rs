@@ -16,14 +16,15 @@ pub(super) struct Screen {
     is_terminal: bool,
     is_coloured: bool,
     has_drawn: bool,
-    is_gone: bool,
+    /// Why nothing can be written any more.
+    fault: Option<io::Error>,
 }
 
 impl Screen {
     pub(super) fn of_stdout() -> Screen {
         let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
         let is_terminal = io::stdout().is_terminal() && !is_dumb;
-        Screen { is_terminal, is_coloured: is_terminal && is_coloured(), has_drawn: false, is_gone: false }
+        Screen { is_terminal, is_coloured: is_terminal && is_coloured(), has_drawn: false, fault: None }
     }
 
     /// How many columns a picture may have.
@@ -31,9 +32,20 @@ impl Screen {
         self.size().0
     }
 
-    /// Whether nobody reads any more, as after `head`.
+    /// Whether nothing can be written any more.
     pub(super) const fn is_gone(&self) -> bool {
-        self.is_gone
+        self.fault.is_some()
+    }
+
+    /// All was told, or to a reader who had seen enough, as `head` has.
+    ///
+    /// # Errors
+    /// It was not, as on a full disk.
+    pub(super) fn was_heard(self) -> io::Result<()> {
+        match self.fault {
+            Some(fault) if fault.kind() != io::ErrorKind::BrokenPipe => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     /// Puts a picture out, below what is there.
@@ -77,7 +89,8 @@ impl Screen {
 
     fn put(&mut self, text: &str) {
         let mut out = io::stdout().lock();
-        self.is_gone |= out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        self.fault = self.fault.take().or(written.err());
     }
 
     fn painted(&self, line: &Line) -> String {

@@ -81,6 +81,7 @@ pub(super) async fn watch(asker: &Asker, every: Duration, as_json: bool) -> Resu
         }
     }
     screen.leave();
+    screen.was_heard().map_err(AskError::Untold)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -82,6 +82,23 @@ async fn a_reader_who_goes_away_ends_it_quietly() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_was_not_told() {
+    let gateway = Setup::with(&Policy::calm()).start().await;
+    let url = url(&gateway);
+    for form in ["", "--json", "--watch --every 200ms", "--watch --every 200ms --json"] {
+        let line = format!("{PROGRAM} status {form} --url {url} > /dev/full");
+        let mut bash = Command::new("bash");
+        let ending = bash.args(["-c", &line]).stdin(Stdio::null()).kill_on_drop(true).output();
+        let ended = timeout(PATIENCE, ending).await.expect("it ends").unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{form}: {said}");
+        let words = "standard output cannot be written: No space left on device";
+        assert!(said.starts_with(words) && said.lines().count() == 1, "{form}: {said}");
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn a_terminal_is_drawn_over_in_place_within_its_size() {
     let gateway = Setup::with(&Policy::calm()).start().await;
     let url = url(&gateway);
