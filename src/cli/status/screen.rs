@@ -32,6 +32,11 @@ impl Screen {
         self.size().0
     }
 
+    /// Whether what is drawn over ends before the first words of a page.
+    pub(super) fn is_low(&self) -> bool {
+        self.is_terminal && self.size().1 < ROOM_FOR_WORDS
+    }
+
     /// Whether nothing can be written any more.
     pub(super) const fn is_gone(&self) -> bool {
         self.fault.is_some()
@@ -126,6 +131,9 @@ fn clipped(mut lines: Vec<Line>, rows: usize) -> Vec<Line> {
     }
     lines
 }
+
+/// Rows: the head, the tiers at a glance, the worst one's sentence, and what is hidden.
+const ROOM_FOR_WORDS: usize = 12;
 
 /// The size where none can be told.
 const USUAL: (usize, usize) = (80, 24);

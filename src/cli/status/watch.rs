@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::cli::status::Past;
 use crate::cli::status::ask::{AskError, Asker};
 use crate::cli::status::document::Status;
-use crate::cli::status::draw::{Page, Tone, page};
+use crate::cli::status::draw::{Page, Tone, low_page, page};
 use crate::cli::status::screen::Screen;
 use crate::clock::Clock;
 use crate::domain::time::{Moment, Timestamp};
@@ -77,7 +77,7 @@ pub(super) async fn watch(asker: &Asker, every: Duration, as_json: bool) -> Resu
             Err(error) => known.misses(&error, clock.wall(), as_json),
         }
         if !as_json {
-            screen.redraw(&known.picture(asker, every, screen.width()));
+            screen.redraw(&known.picture(asker, every, &screen));
         }
     }
     screen.leave();
@@ -115,7 +115,8 @@ impl Known {
     }
 
     /// The last answer, under what is wrong with it.
-    fn picture(&self, asker: &Asker, every: Duration, width: usize) -> Page {
+    fn picture(&self, asker: &Asker, every: Duration, screen: &Screen) -> Page {
+        let width = screen.width();
         let mut picture = Page::new(width);
         if let Some(silence) = &self.silent {
             let since = clock_time(silence.since);
@@ -129,6 +130,7 @@ impl Known {
             picture.gap();
         }
         if let Some(Answer { status, .. }) = &self.last {
+            let page = if screen.is_low() { low_page } else { page };
             picture.append(page(status, &self.past, &asker.url(), width));
         }
         picture

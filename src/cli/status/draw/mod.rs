@@ -17,11 +17,30 @@ use crate::telemetry::diagnosis::amount::seconds;
 /// All of it, in order of weight: whoever sees only the beginning sees what matters.
 pub(super) fn page(status: &Status, past: &Past, url: &str, width: usize) -> Page {
     let mut page = Page::new(width);
-    head(&mut page, status, url);
-    page.gap();
     let numbers = Table::of(&status.tiers, page.width());
+    title(&mut page, status, url);
+    terms(&mut page, status);
+    page.gap();
     numbers.first(&mut page);
     page.gap();
+    details(page, &numbers, status, past)
+}
+
+/// The same for a window that is too low for words below the first numbers: the worst of them stand above.
+pub(super) fn low_page(status: &Status, past: &Past, url: &str, width: usize) -> Page {
+    let mut page = Page::new(width);
+    let numbers = Table::of(&status.tiers, page.width());
+    title(&mut page, status, url);
+    words::worst(&mut page, &status.tiers);
+    numbers.first(&mut page);
+    page.gap();
+    terms(&mut page, status);
+    page.gap();
+    details(page, &numbers, status, past)
+}
+
+/// What stands below the tiers at a glance.
+fn details(mut page: Page, numbers: &Table, status: &Status, past: &Past) -> Page {
     words::tiers(&mut page, &status.tiers);
     facts::alarms(&mut page, status);
     page.gap();
@@ -34,8 +53,14 @@ pub(super) fn page(status: &Status, past: &Past, url: &str, width: usize) -> Pag
     page
 }
 
-/// Which gateway, under which policy.
-fn head(page: &mut Page, status: &Status, url: &str) {
+/// Which gateway, and when.
+fn title(page: &mut Page, status: &Status, url: &str) {
+    let pieces = [format!("tidegate {} at {url}", status.version), time_of(&status.time, "")];
+    page.segments(Tone::Strong, &pieces);
+}
+
+/// What it runs on, since when, and under which policy.
+fn terms(page: &mut Page, status: &Status) {
     let policy = &status.policy;
     let reload = policy.last_reload.as_ref();
     let reload =
@@ -44,10 +69,6 @@ fn head(page: &mut Page, status: &Status, url: &str) {
         _ if status.share.mode == "alone" => "alone".to_owned(),
         count => format!("{count} replicas"),
     };
-    page.segments(
-        Tone::Strong,
-        &[format!("tidegate {} at {url}", status.version), time_of(&status.time, "")],
-    );
     let mut pieces = vec![
         status.backend.clone(),
         status.durability.clone(),

@@ -253,3 +253,19 @@ fn another_version_is_named_where_its_document_cannot_be_drawn() {
     newer["weather"] = json!("fine");
     assert!(Status::read(&newer.to_string()).is_ok(), "what is unknown is passed over");
 }
+
+#[test]
+fn a_low_window_shows_the_worst_sentence_above_the_tiers() {
+    for (document, words) in [
+        (sale(), "WARNING   P1 standard throttled: depth "),
+        (calm(), "calm      P0, P1, P2: all that comes is taken"),
+    ] {
+        let status = Status::read(&document.to_string()).unwrap();
+        let texts = |page: Page| page.into_lines().into_iter().map(|line| line.text).collect::<Vec<_>>();
+        let (low, usual) = (low_page(&status, &None, URL, 80), page(&status, &None, URL, 80));
+        let (low, usual) = (texts(low), texts(usual));
+        assert!(low[1].starts_with(words), "{low:#?}");
+        assert!(low[..7].iter().any(|line| line.starts_with("P2 ")), "{low:#?}");
+        assert!(usual.iter().all(|line| low.contains(line)), "nothing is lost: {low:#?}");
+    }
+}
