@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::support::answer::Answer;
 use crate::support::command::tidegate;
+use crate::support::disk::SmallDisk;
 use crate::support::gateway::{Gateway, Setup, free_port};
 use crate::support::policy::Policy;
 use crate::support::poll::until;
@@ -32,6 +33,50 @@ async fn a_queue_file_at_its_bound_is_full_until_jobs_are_done() {
     })
     .await;
     gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_outage_that_the_status_tells_of_and_that_ends_unaided() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let file = disk.folder().join("queue.db");
+    let setup = Setup::with(&Policy::calm()).set("embedded.path", &file.display().to_string());
+    let gateway = setup.start().await;
+    let known = [("idempotency-key", "known")];
+    let first = gateway.post("{}", &known).await.receipt();
+    disk.fill();
+    let payload = "x".repeat(50_000);
+    let refused = async || {
+        let answer = gateway.post(&payload, &[]).await;
+        (answer.status != 202).then_some(answer)
+    };
+    // The first is refused by the disk, the next by what is known of it.
+    for _ in 0..2 {
+        let refused = until("the disk is full", PATIENCE, refused).await;
+        let problem = refused.problem(503, "backend_unavailable");
+        assert_eq!(problem.outcome, "not_stored");
+        let detail = problem.document["detail"].as_str().unwrap();
+        assert!(detail.ends_with("the disk is full"), "{detail}");
+    }
+    let status = gateway.status().await;
+    for tier in ["p0", "p1", "p2"] {
+        let tier = &status["tiers"][tier];
+        assert_eq!(tier["outage"], "the disk is full");
+        assert_eq!(tier["state"]["word"], "backend away", "{}", tier["state"]);
+        assert_eq!(tier["state"]["reason"], "backend: the disk is full");
+    }
+    assert_eq!(gateway.ingest.get("/readyz").send().await.status, 503);
+    let again = gateway.post("{}", &known).await.receipt();
+    assert_eq!((again.id, again.duplicate), (first.id, true), "a known key comes before the outage");
+
+    disk.make_room();
+    // Nobody sends a job meanwhile: the queue itself finds that there is room.
+    until("the outage is over", PATIENCE, async || {
+        gateway.status().await["tiers"]["p1"]["outage"].is_null().then_some(())
+    })
+    .await;
+    assert_eq!(gateway.ingest.get("/readyz").send().await.status, 200);
+    gateway.post(&payload, &[]).await.receipt();
+    gateway.finish_after_outage().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What waits for the writer: one bounded line of appends per tier, orders, and one signal for all of them.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -87,7 +87,7 @@ struct Inner {
     /// The writer waits to be woken.
     writer_sleeps: bool,
     closed: bool,
-    outage: Option<String>,
+    outage: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -150,8 +150,13 @@ impl Inbox {
     }
 
     /// While there is an outage, jobs are refused at the door.
-    pub(super) fn set_outage(&self, outage: Option<String>) {
-        self.lock().outage = outage;
+    pub(super) fn set_outage(&self, outage: Option<&str>) {
+        self.lock().outage = outage.map(Arc::from);
+    }
+
+    /// Why jobs are refused at the door, while they are; also once the writer died.
+    pub(super) fn outage(&self) -> Option<Arc<str>> {
+        self.lock().outage.clone()
     }
 
     /// Throws everything out: whoever waits learns that the writer is gone.
@@ -201,7 +206,7 @@ impl Inbox {
 impl Inner {
     fn admits(&self) -> Result<(), StoreError> {
         match &self.outage {
-            Some(detail) => Err(StoreError::Unavailable { detail: detail.clone() }),
+            Some(detail) => Err(StoreError::Unavailable { detail: detail.as_ref().to_owned() }),
             None if self.closed => Err(StoreError::Closed),
             None => Ok(()),
         }

@@ -45,6 +45,7 @@ use crate::queue::dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, Pur
 use crate::queue::embedded::inbox::{Append, Order};
 use crate::queue::embedded::lease::{Lease, LeaseRequest, LeaseStatus, LeaseToken, Nack};
 use crate::queue::embedded::line::Waiting;
+use crate::queue::embedded::outage::PROBE_EVERY;
 pub use crate::queue::embedded::polls::MAX_POLLS;
 use crate::queue::embedded::reader::Request;
 use crate::queue::embedded::record::Encoded;
@@ -56,7 +57,7 @@ use crate::queue::embedded::writer::Writer;
 use crate::queue::error::{QueueError, StoreError};
 use crate::queue::file::{OpenError, open_for_reading, refused};
 use crate::queue::keys::{KnownJob, rows};
-use crate::queue::{BoxFuture, Durability, JobQueue, Storing, Totals};
+use crate::queue::{BoxFuture, Durability, JobQueue, Outage, Storing, Totals};
 
 /// A durable queue in one file. Dropping it stores what was handed over and waits for that.
 pub struct EmbeddedQueue {
@@ -349,6 +350,11 @@ impl JobQueue for EmbeddedQueue {
         self.shared.state().keys.index(self.shared.clock.wall())
     }
 
+    /// All tiers are in one file. The writer tries it, at least so often, whether or not anybody asks for anything.
+    fn outage(&self, _tier: Tier) -> Option<Outage> {
+        self.shared.inbox.outage().map(|detail| Outage { detail, next_try: PROBE_EVERY })
+    }
+
     fn backlog(&self) -> BoxFuture<'_, TierMap<Result<Reading, QueueError>>> {
         let now = self.shared.now();
         let readings = self.shared.state().readings(now);
@@ -449,7 +455,7 @@ impl Drop for Ended {
         if thread::panicking() {
             tracing::error!("the queue's writer died; restart the gateway");
             let detail = String::from("the queue's writer died");
-            self.0.inbox.set_outage(Some(detail.clone()));
+            self.0.inbox.set_outage(Some(&detail));
             state.outage = Some(detail);
         }
         state.polls.release();

@@ -194,8 +194,8 @@ impl Writer {
     fn set_outage(&mut self, outage: Option<Outage>) {
         let detail = outage.as_ref().map(|outage| outage.detail.clone());
         self.outage = outage;
-        self.shared.state().set_outage(detail.clone());
-        self.shared.inbox.set_outage(detail);
+        self.shared.inbox.set_outage(detail.as_deref());
+        self.shared.state().set_outage(detail);
     }
 }
 

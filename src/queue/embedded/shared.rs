@@ -122,7 +122,7 @@ impl Shared {
         if first {
             tracing::error!(error = %error, "the queue's file cannot be read");
         }
-        self.inbox.set_outage(Some(detail.clone()));
+        self.inbox.set_outage(Some(&detail));
         // The writer looks when the outage is over.
         self.inbox.poke();
         QueueError::Unavailable { detail }

@@ -22,7 +22,7 @@ pub struct Terms {
     pub reached: Option<Requirement>,
     /// What the names of queues are to the backend.
     pub names: QueueNames,
-    /// Whether a spool can take jobs while the backend is away; always so where nothing can be away.
+    /// Whether a spool can take jobs while the backend is away; always so where the queue is on the local disk itself.
     pub spool: bool,
 }
 

@@ -8,6 +8,7 @@ pub mod client;
 pub mod coded;
 pub mod collector;
 pub mod command;
+pub mod disk;
 pub mod flood;
 pub mod foreign;
 pub mod frames;

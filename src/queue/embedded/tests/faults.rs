@@ -35,6 +35,10 @@ async fn a_full_disk_refuses_jobs_keeps_acks_and_recovers_unaided() {
     let refusal = queue.enqueue(Tier::P1, vec![large(&rig)]).unwrap().await;
     assert_eq!(refusal, Err(StoreError::Unavailable { detail: "the disk is full".into() }));
     assert!(queue.check_own_disk().is_err());
+    for tier in Tier::ALL {
+        let outage = queue.outage(tier).expect("no tier's jobs can be stored");
+        assert_eq!((&*outage.detail, outage.next_try), ("the disk is full", PROBE));
+    }
     let at_the_door = queue.enqueue(Tier::P0, vec![rig.job(Tier::P0, "c")]);
     assert!(matches!(at_the_door, Err(StoreError::Unavailable { .. })));
     ack(&queue, &leases[1]).await;
@@ -42,10 +46,12 @@ async fn a_full_disk_refuses_jobs_keeps_acks_and_recovers_unaided() {
     rig.hand.advance(PROBE);
     flush(&queue).await;
     assert!(queue.check_own_disk().is_err(), "still full");
+    assert!(queue.outage(Tier::P0).is_some(), "still full");
     free_disk(&queue);
     rig.hand.advance(PROBE);
     flush(&queue).await;
     assert_eq!(queue.check_own_disk(), Ok(()));
+    assert_eq!(queue.outage(Tier::P1), None);
     store(&queue, vec![large(&rig)]).await;
     assert_balanced(&queue);
     drop(queue);
@@ -83,6 +89,7 @@ async fn the_bound_on_bytes_refuses_and_drained_space_is_used_again() {
     assert!(matches!(refusal, StoreError::Full { .. }), "{refusal:?}");
     assert!((15..=20).contains(&stored), "{stored} jobs of 100 kB in 2 MiB");
     assert_eq!(queue.check_own_disk(), Ok(()), "full is not broken");
+    assert_eq!(queue.outage(Tier::P1), None, "a smaller job may fit");
     store(&queue, vec![rig.job(Tier::P0, "small")]).await;
     for job in lease(&queue, 10).await {
         ack(&queue, &job).await;
@@ -114,6 +121,7 @@ async fn a_writer_that_dies_leaves_nobody_waiting() {
     queue.close().await;
     assert!(queue.enqueue(Tier::P0, vec![rig.job(Tier::P0, "b")]).is_err());
     assert!(queue.check_own_disk().is_err());
+    assert!(queue.outage(Tier::P0).is_some());
     assert!(queue.dead_letter(random::job_id(rig.clock.wall())).await.is_err());
 }
 
