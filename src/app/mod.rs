@@ -193,7 +193,7 @@ pub async fn start(settings: Settings, policy: Policy, from_file: bool) -> Resul
         exchange.begin().await;
     }
     let (admission, metrics) = (gateway.admission.clone(), Arc::clone(&gateway.metrics));
-    let mut control = ControlLoop::new(admission, gateway.share.clone(), metrics, interval);
+    let mut control = ControlLoop::new(admission, gateway.share.clone(), metrics, gateway.clock, interval);
     control.first_step(gateway.queue.as_ref()).await;
     let mut tasks = serve(&settings, &gateway, policy, ingest, admin)?;
     tasks.spawn(control.run(Arc::clone(&gateway.queue)));

@@ -8,12 +8,14 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info};
 
+use crate::clock::Clock;
 use crate::domain::backlog::Reading;
 use crate::domain::tier::{Tier, TierMap};
 use crate::queue::error::QueueError;
 use crate::queue::{JobQueue, Spool};
 use crate::runtime::admission::Admission;
 use crate::runtime::share::Share;
+use crate::telemetry::log::sampled::Sampled;
 use crate::telemetry::metrics::Metrics;
 
 /// Steers the gate for ever, one step every `controller.interval` of the policy in force.
@@ -23,9 +25,12 @@ pub struct ControlLoop {
     /// Where other gateways steer the same queue.
     share: Option<Share>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     interval: watch::Receiver<Duration>,
     /// Whose last reading failed.
     failed: TierMap<bool>,
+    /// The lines of that.
+    told: TierMap<Sampled>,
     spool: Spool,
 }
 
@@ -36,10 +41,11 @@ impl ControlLoop {
         admission: Admission,
         share: Option<Share>,
         metrics: Arc<Metrics>,
+        clock: Clock,
         interval: watch::Receiver<Duration>,
     ) -> ControlLoop {
-        let (failed, spool) = (TierMap::default(), Spool::default());
-        ControlLoop { admission, share, metrics, interval, failed, spool }
+        let (failed, told, spool) = (TierMap::default(), TierMap::default(), Spool::default());
+        ControlLoop { admission, share, metrics, clock, interval, failed, told, spool }
     }
 
     /// Takes one reading and one step before anything is served, so that no job is decided blindly; without an
@@ -98,13 +104,14 @@ impl ControlLoop {
 }
 
 impl ControlLoop {
-    /// The reading, if it is one; says once that there is none.
+    /// The reading, if it is one; says once that there is none, and not again where it comes and goes.
     fn news(&mut self, tier: Tier, reading: Result<Reading, QueueError>) -> Option<Reading> {
         let failed = std::mem::replace(&mut self.failed[tier], reading.is_err());
         // A queue that is closed is no news: the gateway is stopping.
         if let Err(error) = &reading
             && !failed
             && *error != QueueError::Closed
+            && self.told[tier].one_more(self.clock.now()).is_some()
         {
             error!(%tier, %error, "the backlog cannot be read");
         }

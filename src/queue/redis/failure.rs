@@ -33,6 +33,8 @@ pub(in crate::queue) enum Concerns {
     Command,
     /// Every write to this server.
     Server,
+    /// Every write to this server that is not small enough for the room that is left.
+    Memory,
     /// Every write to this server, and another one may serve by now: connect anew.
     Connection,
 }
@@ -83,6 +85,11 @@ impl Failure {
         }
     }
 
+    /// Whether a smaller write may be taken all the same.
+    pub(super) fn is_of_memory(&self) -> bool {
+        matches!(self, Failure::Refused(refusal) if refusal.concerns == Concerns::Memory)
+    }
+
     /// Whether the connection is of no use any more.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
@@ -123,7 +130,7 @@ impl Refusal {
     fn of(code: &str, details: Option<&str>) -> Refusal {
         let details = details.unwrap_or_default();
         let (detail, concerns) = match code {
-            "OOM" => ("Redis is out of memory (maxmemory)", Concerns::Server),
+            "OOM" => ("Redis is out of memory (maxmemory)", Concerns::Memory),
             "MISCONF" => ("Redis cannot write to its disk and refuses writes (MISCONF)", Concerns::Server),
             "NOREPLICAS" => ("Redis has too few replicas and refuses writes (NOREPLICAS)", Concerns::Server),
             "LOADING" => ("Redis is still loading its data", Concerns::Server),

@@ -35,6 +35,10 @@ pub(super) struct Away {
     detail: Arc<str>,
     since: Moment,
     next_try: Moment,
+    /// It lacks memory: it is back when there is room for a whole pipeline, not for the smallest write.
+    of_memory: bool,
+    /// The log has its beginning.
+    told: bool,
 }
 
 impl Shared {
@@ -52,7 +56,7 @@ impl Shared {
             self.connector.forget();
         }
         if failure.concerns_server() {
-            self.declare(failure.detail());
+            self.declare(failure);
         }
     }
 
@@ -73,12 +77,16 @@ impl Shared {
             match self.probe(&mut household).await {
                 Ok(()) => {
                     self.restore(probes);
+                    let back = self.clock.now();
                     self.while_there(&mut household).await;
-                    pause = Duration::ZERO;
+                    // Where it is away again so soon, it was never really back.
+                    if self.clock.now().since(back) >= SETTLED {
+                        pause = Duration::ZERO;
+                    }
                 }
                 Err(failure) => {
                     self.connector.forget();
-                    self.declare(failure.detail());
+                    self.declare(&failure);
                 }
             }
             pause = self.plan((pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
@@ -102,7 +110,7 @@ impl Shared {
 
     async fn look_after(&self, household: &mut Household) -> Result<(), Failure> {
         let mut connection = self.connector.pooled().await?;
-        let kept = match self.try_write(&mut connection).await {
+        let kept = match self.try_write(&mut connection, 0).await {
             Ok(()) => household.step(self, &mut connection).await,
             refused => refused,
         };
@@ -112,23 +120,25 @@ impl Shared {
         kept
     }
 
-    fn declare(&self, detail: &str) {
+    fn declare(&self, failure: &Failure) {
+        let (detail, of_memory) = (failure.detail(), failure.is_of_memory());
         let mut away = self.away();
-        let begins = match &mut *away {
+        match &mut *away {
             Some(away) if *away.detail == *detail => return,
             Some(away) => {
                 away.detail = detail.into();
-                false
+                away.of_memory |= of_memory;
             }
             None => {
                 let now = self.clock.now();
-                *away = Some(Away { detail: detail.into(), since: now, next_try: now.plus(FIRST_PAUSE) });
-                true
+                let told = self.told.one_more(now);
+                if let Some(outages) = told {
+                    warn!(detail, outages, "Redis is away: its jobs are refused or spooled until it is back");
+                }
+                let (next_try, told) = (now.plus(FIRST_PAUSE), told.is_some());
+                *away = Some(Away { detail: detail.into(), since: now, next_try, of_memory, told });
+                self.outages.fetch_add(1, Ordering::AcqRel);
             }
-        };
-        if begins {
-            self.outages.fetch_add(1, Ordering::AcqRel);
-            warn!(detail, "Redis is away: its jobs are refused or spooled until it is back");
         }
         // Under the lock, so that an end that comes at once is not overtaken by the beginning.
         for (_, line) in self.each_line() {
@@ -139,7 +149,7 @@ impl Shared {
 
     fn restore(&self, probe: u64) {
         let mut away = self.away();
-        if let Some(away) = away.take() {
+        if let Some(away) = away.take().filter(|away| away.told) {
             info!(after = ?self.clock.now().since(away.since), "Redis is back");
         }
         for (_, line) in self.each_line() {
@@ -159,8 +169,9 @@ impl Shared {
 
     /// Whether Redis can be reached and takes writes: a write that changes nothing says so.
     async fn probe(&self, household: &mut Household) -> Result<(), Failure> {
+        let room = if self.away().as_ref().is_some_and(|away| away.of_memory) { ROOM_BYTES } else { 0 };
         let mut connection = self.connector.pooled().await?;
-        let begun = match self.try_write(&mut connection).await {
+        let begun = match self.try_write(&mut connection, room).await {
             Ok(()) => household.begin(self, &mut connection).await,
             Err(failure) => {
                 // What workers have done is still removed: where the queue itself filled the memory, nothing else makes room.
@@ -176,9 +187,9 @@ impl Shared {
         begun
     }
 
-    /// A write that changes nothing. A user who may not touch its key may still store jobs.
-    async fn try_write(&self, connection: &mut Connection) -> Result<(), Failure> {
-        match self.probe_command().query_async::<Value>(connection).await {
+    /// A write of so many bytes that changes nothing. A user who may not touch its key may still store jobs.
+    async fn try_write(&self, connection: &mut Connection, bytes: usize) -> Result<(), Failure> {
+        match self.probe_command(bytes).query_async::<Value>(connection).await {
             Ok(_) => Ok(()),
             Err(error) => match Failure::of_command(&error) {
                 failure if failure.concerns_server() => Err(failure),
@@ -187,13 +198,14 @@ impl Shared {
         }
     }
 
-    fn probe_command(&self) -> Cmd {
-        let key = self.layout.probe();
+    /// Redis counts the command itself as memory in use: one of this size is refused where a job's would be.
+    fn probe_command(&self, bytes: usize) -> Cmd {
+        let (key, value) = (self.layout.probe(), vec![0_u8; bytes]);
         match self.settings.structure {
             Structure::Stream => {
-                redis::cmd("XADD").arg(key).arg("NOMKSTREAM").arg("*").arg("p").arg("").take()
+                redis::cmd("XADD").arg(key).arg("NOMKSTREAM").arg("*").arg("p").arg(value).take()
             }
-            Structure::List => redis::cmd("LPUSHX").arg(key).arg("").take(),
+            Structure::List => redis::cmd("LPUSHX").arg(key).arg(value).take(),
         }
     }
 
@@ -206,5 +218,9 @@ impl Shared {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Away again within this time is the same outage as far as pauses go.
+const SETTLED: Duration = Duration::from_secs(10);
+/// A Redis that was out of memory is back when it has room for this much: a pipeline of jobs.
+const ROOM_BYTES: usize = 1 << 20;
 /// Redis is looked after this often while it is there.
 const STEP: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@ use crate::queue::redis::outage::{Away, Presence};
 use crate::queue::redis::settings::{RedisSettings, Structure};
 use crate::queue::tries::Tries;
 use crate::queue::{Durability, GroupBacklog};
+use crate::telemetry::log::sampled::Sampled;
 
 /// What the parts share.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub presence: watch::Sender<Presence>,
     /// The outage, while there is one.
     pub away: Mutex<Option<Away>>,
+    /// The lines of outages: one that comes and goes has a few, not one each time.
+    pub told: Sampled,
     /// Outages so far: a connection from before one is not used after it.
     pub outages: AtomicU64,
     given: Mutex<Option<Given>>,
@@ -101,6 +104,7 @@ impl Shared {
             keys: Index::new(settings.keys),
             presence: watch::Sender::new(Presence::Starting),
             away: Mutex::new(None),
+            told: Sampled::default(),
             outages: AtomicU64::new(0),
             given: Mutex::new(None),
             durability: AtomicU8::new(0),

@@ -1,6 +1,6 @@
 //! What Redis refuses: each of its reasons is a 503 that says so, nothing of it is stored, and it ends when the reason does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{BOUND, at, before, drain, drain_all, recovers, without_probes};
 use crate::support::book::Book;
@@ -69,8 +69,21 @@ async fn a_redis_that_the_queue_itself_filled_takes_jobs_again_when_they_are_don
     })
     .await;
     full.problem(503, "backend_unavailable");
+    // There is room for a small write, and for none of these jobs: it is away all the time, and the log says so once.
+    let begun = Instant::now();
+    until("three seconds are over", BOUND, async || {
+        gateway.post(&payload, &[("tidegate-type", type_of("p1"))]).await.problem(503, "backend_unavailable");
+        (begun.elapsed() > Duration::from_secs(3)).then_some(())
+    })
+    .await;
+    let outage = gateway.status().await["tiers"]["p1"]["outage"].clone();
+    assert!(outage.as_str().is_some_and(|outage| outage.contains("maxmemory")), "{outage}");
+    let told = |what: &str| gateway.log().matches(what).count();
+    assert_eq!((told("Redis is away"), told("Redis is back")), (1, 0), "{}", gateway.log());
+    assert!(told("the backlog cannot be read") <= 3, "{}", gateway.log());
     assert!(drain_all(&redis).await.len() > 10, "they filled it");
     recovers(&gateway, "p1", BOUND).await;
+    assert_eq!((told("Redis is away"), told("Redis is back")), (1, 1), "{}", gateway.log());
     gateway.finish_after_outage().await;
 }
 

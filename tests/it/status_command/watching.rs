@@ -126,19 +126,19 @@ async fn a_terminal_is_drawn_over_in_place_within_its_size() {
         &watch.said[watch.said.len() - 40..]
     );
 
-    let mut plain =
-        Watch::start(on_terminal("cols 80 rows 14", &url, &[("TERM", "xterm"), ("NO_COLOR", "1")]));
-    let said = plain.until(|said| said.matches("\u{1b}[H").count() >= 3).await;
-    assert!(!said.contains("\u{1b}[1"), "neither bold nor colour: {said:?}");
-    plain.child.stdin.as_mut().unwrap().write_all(b"\x03").await.unwrap();
-    assert_eq!(plain.ended().await, Some(0));
-
     let mut low = Watch::start(on_terminal("cols 80 rows 8", &url, &[("TERM", "xterm")]));
     let said = low.until(|said| said.matches("\u{1b}[H").count() >= 2).await;
     let lines: Vec<String> = said.split("\u{1b}[H").nth(1).unwrap().split('\n').map(plain).collect();
     assert!(lines.len() == 8 && lines[1].contains("all that comes is taken"), "{lines:#?}");
     low.child.stdin.as_mut().unwrap().write_all(b"\x03").await.unwrap();
     assert_eq!(low.ended().await, Some(0));
+
+    let mut plain =
+        Watch::start(on_terminal("cols 80 rows 14", &url, &[("TERM", "xterm"), ("NO_COLOR", "1")]));
+    let said = plain.until(|said| said.matches("\u{1b}[H").count() >= 3).await;
+    assert!(!said.contains("\u{1b}[1"), "neither bold nor colour: {said:?}");
+    plain.child.stdin.as_mut().unwrap().write_all(b"\x03").await.unwrap();
+    assert_eq!(plain.ended().await, Some(0));
 
     let mut dumb = Watch::start(on_terminal("cols 80 rows 14", &url, &[("TERM", "dumb")]));
     let said = dumb.until(|said| said.matches("all that comes").count() >= 2).await;
