@@ -7,6 +7,7 @@ pub mod embedded;
 pub mod error;
 pub mod file;
 mod group;
+mod group_watch;
 pub mod kafka;
 pub mod keys;
 pub mod redis;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::domain::tier::Tier;
+use tidegate::queue::GroupState;
+use tidegate::queue::redis::backlog::Seen;
 use tidegate::queue::redis::entry::element;
 use tidegate::queue::redis::settings::{RedisSettings, Trim};
 use tidegate::queue::redis::upkeep::Upkeep;
@@ -80,12 +82,27 @@ async fn a_group_that_stopped_is_shown_until_it_goes_on() {
     let seen = bench.read().await.unwrap();
     let shown: Vec<_> = seen.groups.iter().map(|g| (&*g.name, g.lag, g.counts, g.blocks_trim)).collect();
     assert_eq!(shown, [("a", 0, true, false), ("audit", 1_000, false, true)]);
+    let states: Vec<_> = seen.groups.iter().map(|group| (group.state, group.members)).collect();
+    assert_eq!(states, [(GroupState::Idle, None), (GroupState::Stalled, Some(0))]);
     assert_eq!((seen.backlog.depth(), length(&bench).await), (0, 1_000));
 
     work(&mut line, "audit", 1_000).await;
     let kept = bench.upkeep.step(&mut bench.line, start.plus(Duration::from_secs(12))).await.unwrap();
     assert!(kept[Tier::P2].clone().unwrap().blocking.is_empty());
     assert!(length(&bench).await <= 100);
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_reads_for_is_empty_once_jobs_wait() {
+    let mut bench = Bench::new(streams(&["a"])).await;
+    bench.keep().await.unwrap();
+    let mut line = bench.worker().await;
+    let state = |seen: Seen| seen.groups.first().map(|group| (group.state, group.members));
+    assert_eq!(state(bench.read().await.unwrap()), Some((GroupState::Idle, None)));
+    fill(&mut line, 2).await;
+    assert_eq!(state(bench.read().await.unwrap()), Some((GroupState::Empty, Some(0))));
+    work(&mut line, "a", 1).await;
+    assert_eq!(state(bench.read().await.unwrap()), Some((GroupState::Reading, None)));
 }
 
 #[tokio::test]

@@ -13,9 +13,9 @@ use tracing::{debug, warn};
 
 use crate::domain::tier::{Tier, TierMap};
 use crate::domain::time::Moment;
+use crate::queue::group_watch::Membership;
 use crate::queue::kafka::shared::Shared;
 use crate::queue::kafka::signals::ask::{self, At, Place};
-use crate::queue::kafka::signals::group_watch::Membership;
 
 /// What was found, for the readings; and their ends, for what is looked for.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::domain::time::Timestamp;
-use crate::queue::kafka::signals::group_watch::Membership;
+use crate::queue::group_watch::Membership;
 
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]

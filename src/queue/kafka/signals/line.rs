@@ -9,7 +9,7 @@ use crate::domain::backlog::Backlog;
 use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
 use crate::queue::ages::Ages;
-use crate::queue::kafka::signals::group_watch::{self, GroupWatch, Membership};
+use crate::queue::group_watch::{self, GroupWatch, Membership};
 use crate::queue::kafka::signals::partition::{Offsets, Partition, Reset};
 use crate::queue::kafka::signals::retention::{self, Cliff, Kept};
 use crate::queue::topic::{HotPartition, TopicState};

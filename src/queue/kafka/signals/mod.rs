@@ -1,13 +1,12 @@
 //! What Kafka shows: the backlog of the consumer groups, its age, the groups themselves, and what retention leaves.
 //!
 //! [`observer`] asks, one question at a time for all tiers, on a thread of its own; [`aside`] asks beside it what changes
-//! seldom. What the answers mean is said by values without a client: [`partition`], [`line`], [`group_watch`],
+//! seldom. What the answers mean is said by values without a client: [`partition`], [`line`],
 //! [`retention`], [`past`].
 
 mod aside;
 mod ask;
 mod fault;
-mod group_watch;
 mod line;
 mod observer;
 mod partition;

@@ -4,6 +4,7 @@
 //! where Redis says so, where the stream or a group of it is gone, or where the answer makes no sense: never a zero in its
 //! place. Redis says itself when it was taken.
 
+mod groups;
 mod list;
 pub(super) mod replies;
 pub mod server_clock;
@@ -19,6 +20,8 @@ use crate::domain::tier::Tier;
 use crate::domain::time::{Moment, Timestamp};
 use crate::queue::ages::Ages;
 use crate::queue::error::QueueError;
+use crate::queue::group_watch::Doing;
+use crate::queue::redis::backlog::groups::Watches;
 use crate::queue::redis::backlog::list::{ListView, Workers};
 use crate::queue::redis::backlog::replies::{Replies, unexpected};
 use crate::queue::redis::backlog::server_clock::ServerClock;
@@ -36,6 +39,7 @@ pub struct Sight {
     server: ServerClock,
     workers: Workers,
     arrivals: Option<Arrivals>,
+    watches: Watches,
     blocking: Vec<Arc<str>>,
 }
 
@@ -64,6 +68,7 @@ impl Sight {
             server: ServerClock::default(),
             workers: Workers::default(),
             arrivals: None,
+            watches: Watches::default(),
             blocking: Vec::new(),
         }
     }
@@ -123,7 +128,7 @@ impl Sight {
             p99_age: ages.map(|a| a.1),
             headroom: None,
         };
-        Ok(Seen { backlog, taken, server_time: now, dead, groups: self.groups_of(view) })
+        Ok(Seen { backlog, taken, server_time: now, dead, groups: self.groups_of(view, taken) })
     }
 
     fn seen_list(&mut self, view: &ListView, taken: Moment, dead: u64) -> Seen {
@@ -144,8 +149,9 @@ impl Sight {
         Seen { backlog, taken, server_time: now, dead, groups: Vec::new() }
     }
 
-    fn groups_of(&self, view: &StreamView) -> Vec<GroupBacklog> {
-        let seen = |group: &stream::Group| {
+    fn groups_of(&mut self, view: &StreamView, taken: Moment) -> Vec<GroupBacklog> {
+        let doing = self.watches.see(&view.groups, taken);
+        let seen = |(group, doing): (&stream::Group, Doing)| {
             let blocks_trim = self.blocking.contains(&group.name);
             GroupBacklog {
                 name: Arc::clone(&group.name),
@@ -153,16 +159,12 @@ impl Sight {
                 pending: group.pending,
                 counts: self.groups.iter().any(|name| **name == *group.name),
                 blocks_trim,
-                state: match (blocks_trim, group.lag + group.pending) {
-                    (true, _) => GroupState::Stalled,
-                    (false, 0) => GroupState::Idle,
-                    (false, _) => GroupState::Reading,
-                },
-                still_for: None,
-                members: None,
+                state: if blocks_trim { GroupState::Stalled } else { doing.state },
+                still_for: doing.still_for,
+                members: doing.members,
             }
         };
-        let mut groups: Vec<_> = view.groups.iter().map(seen).collect();
+        let mut groups: Vec<_> = view.groups.iter().zip(doing).map(seen).collect();
         groups.sort_by_key(|group| (!group.counts, !group.blocks_trim));
         groups.truncate(MOST_GROUPS);
         groups

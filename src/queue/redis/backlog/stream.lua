@@ -2,7 +2,8 @@
 -- KEYS: the stream, its delayed jobs. ARGV: entries counted at most, bytes read at most, 1 to look for the oldest, and
 -- the groups that count.
 -- Answers: seconds, microseconds, delayed jobs, length, entries ever added, the newest id, the first delayed job (or nil),
--- and of each group: name, pending, lag (nil where Redis does not know it), what was counted instead (nil: not needed, or too much), the oldest id.
+-- and of each group: name, pending, lag (nil where Redis does not know it), what was counted instead (nil: not needed, or too much), the oldest id,
+-- its consumers, the last id that was handed out.
 local time = redis.call('TIME')
 local delayed = redis.call('ZCARD', KEYS[2])
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -60,7 +61,7 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
       oldest = first and first[1] or false
     end
   end
-  groups[#groups + 1] = {group['name'], group['pending'], lag or false, counted, oldest}
+  groups[#groups + 1] = {group['name'], group['pending'], lag or false, counted, oldest, group['consumers'], last}
 end
 local retry = look and redis.call('ZRANGE', KEYS[2], 0, 0)[1] or false
 return {time[1], time[2], delayed, length, stream['entries-added'] or false, stream['last-generated-id'], retry, groups}

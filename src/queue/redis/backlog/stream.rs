@@ -38,6 +38,10 @@ pub(super) struct Group {
     pub pending: u64,
     /// When the oldest entry that was not handed out was added, where that was asked for.
     pub oldest: Option<Timestamp>,
+    /// Consumers that ever read for it and were not deleted.
+    pub consumers: u64,
+    /// The id of the last entry that was handed out.
+    pub last: String,
 }
 
 /// Adds the command of one reading.
@@ -72,7 +76,8 @@ fn read_group(mut reply: Replies, length: u64) -> Result<Group, QueueError> {
     // the stream, in any case.
     let lag = counted.or(known).unwrap_or(length).min(length);
     let oldest = reply.optional_text()?.map(|id| id_time(&id)).transpose()?;
-    Ok(Group { name, lag, pending, oldest })
+    let (consumers, last) = (reply.number()?, reply.text()?);
+    Ok(Group { name, lag, pending, oldest, consumers, last })
 }
 
 impl Group {
@@ -129,7 +134,9 @@ mod tests {
 
     fn group(name: &str, pending: i64, lag: Option<i64>, counted: Option<i64>) -> Value {
         let number = |number: Option<i64>| number.map_or(Value::Nil, Value::Int);
-        Value::Array(vec![text(name), Value::Int(pending), number(lag), number(counted), Value::Nil])
+        let (consumers, last) = (Value::Int(1), text("1-0"));
+        let numbers = [Value::Int(pending), number(lag), number(counted)];
+        Value::Array([vec![text(name)], numbers.to_vec(), vec![Value::Nil, consumers, last]].concat())
     }
 
     fn answer(length: i64, groups: Vec<Value>) -> Value {

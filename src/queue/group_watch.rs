@@ -1,4 +1,5 @@
-//! What a consumer group does, from its commits: it reads, has nothing to do, or stands still.
+//! What a consumer group does, from its commits: it reads, has nothing to do, or stands still. In Redis a group commits
+//! when entries are handed out to it or acknowledged.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub(super) struct GroupWatch {
     doing: Option<Doing>,
 }
 
-/// What the brokers say of a group's members.
+/// What the backend says of a group's members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Membership {
     /// They share out the partitions anew.
@@ -33,7 +34,7 @@ pub(super) struct Doing {
     pub state: GroupState,
     /// For how long jobs have waited without a commit, once that is longer than usual.
     pub still_for: Option<Duration>,
-    /// How many members it has, where the brokers told.
+    /// How many members it has, where the backend told.
     pub members: Option<u32>,
     /// Whether it came to a standstill, or went on after one.
     pub turn: Option<Turn>,
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_brokers_say_of_members_comes_first() {
+    fn what_the_backend_says_of_members_comes_first() {
         let mut watch = GroupWatch::default();
         let members = |rebalancing, members| Some(Membership { rebalancing, members });
         assert_eq!(watch.see(false, 5, members(false, 0), at(0)).state, GroupState::Empty);
