@@ -79,8 +79,8 @@ impl Shared {
                     self.restore(probes);
                     let back = self.clock.now();
                     self.while_there(&mut household).await;
-                    // Where it is away again so soon, it was never really back.
-                    if self.clock.now().since(back) >= SETTLED {
+                    // Out of memory again so soon, it was never really back.
+                    if !self.lacks_memory() || self.clock.now().since(back) >= SETTLED {
                         pause = Duration::ZERO;
                     }
                 }
@@ -169,7 +169,7 @@ impl Shared {
 
     /// Whether Redis can be reached and takes writes: a write that changes nothing says so.
     async fn probe(&self, household: &mut Household) -> Result<(), Failure> {
-        let room = if self.away().as_ref().is_some_and(|away| away.of_memory) { ROOM_BYTES } else { 0 };
+        let room = if self.lacks_memory() { ROOM_BYTES } else { 0 };
         let mut connection = self.connector.pooled().await?;
         let begun = match self.try_write(&mut connection, room).await {
             Ok(()) => household.begin(self, &mut connection).await,
@@ -209,6 +209,10 @@ impl Shared {
         }
     }
 
+    fn lacks_memory(&self) -> bool {
+        self.away().as_ref().is_some_and(|away| away.of_memory)
+    }
+
     fn away(&self) -> MutexGuard<'_, Option<Away>> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,7 +222,7 @@ impl Shared {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Away again within this time is the same outage as far as pauses go.
+/// Out of memory again within this time is the same outage as far as pauses go.
 const SETTLED: Duration = Duration::from_secs(10);
 /// A Redis that was out of memory is back when it has room for this much: a pipeline of jobs.
 const ROOM_BYTES: usize = 1 << 20;
