@@ -171,16 +171,16 @@ impl Shared {
     async fn probe(&self, household: &mut Household) -> Result<(), Failure> {
         let room = if self.lacks_memory() { ROOM_BYTES } else { 0 };
         let mut connection = self.connector.pooled().await?;
-        let begun = match self.try_write(&mut connection, room).await {
-            Ok(()) => household.begin(self, &mut connection).await,
-            Err(failure) => {
-                // What workers have done is still removed: where the queue itself filled the memory, nothing else makes room.
-                if !failure.ends_connection() {
-                    let _ = household.step(self, &mut connection).await;
-                }
-                Err(failure)
-            }
-        };
+        let mut begun = self.try_write(&mut connection, room).await;
+        // What workers have done is still removed: where the queue itself filled the memory, nothing else makes room.
+        if begun.as_ref().is_err_and(|failure| !failure.ends_connection())
+            && household.step(self, &mut connection).await.is_ok()
+        {
+            begun = self.try_write(&mut connection, room).await;
+        }
+        if begun.is_ok() {
+            begun = household.begin(self, &mut connection).await;
+        }
         if begun.as_ref().is_err_and(Failure::ends_connection) {
             drop(Connection::take(connection));
         }
