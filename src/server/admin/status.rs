@@ -251,7 +251,8 @@ pub(super) fn diagnoses(admin: &Admin, policy: &Policy) -> TierMap<Diagnosis> {
         let deleted_in = gateway.queue.topic(tier).and_then(|topic| topic.retention.deleted_in);
         let (spooled, returns) = (spool.depth[tier], gateway.metrics.returns(tier));
         let scene = scene(tier, policy, &reports, &pulse);
-        Diagnosis::of(&Scene { loudest, outage, deleted_in, spooled, returns, ..scene })
+        let is_embedded = gateway.leases.is_some();
+        Diagnosis::of(&Scene { loudest, is_embedded, outage, deleted_in, spooled, returns, ..scene })
     })
 }
 

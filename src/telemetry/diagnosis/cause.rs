@@ -126,6 +126,9 @@ pub(super) fn advice(scene: &Scene<'_>, state: State, cause: Cause) -> String {
         Cause::Backend if state == State::Spooling => {
             "bring the backend back; what is spooled follows in order".to_owned()
         }
+        Cause::Backend if scene.is_embedded => {
+            "make room on the disk of embedded.path, or mend it; nothing accepted is lost, and it goes on by itself".to_owned()
+        }
         Cause::Backend => format!(
             "bring the backend back; nothing accepted is lost. tiers.{tier}.spool takes jobs meanwhile, where it is set"
         ),

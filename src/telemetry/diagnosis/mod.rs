@@ -38,6 +38,8 @@ pub struct Scene<'a> {
     pub returns: Quantiles,
     /// Who asks for most of late.
     pub loudest: Option<&'a str>,
+    /// The queue is the gateway's own, on its disk.
+    pub is_embedded: bool,
     /// Why its backend is away.
     pub outage: Option<&'a str>,
     /// Jobs in the spool.

@@ -96,6 +96,9 @@ pub(super) fn sentence(scene: &Scene<'_>, state: State) -> String {
     let depth = jobs(report.backlog.depth());
     let target = jobs(report.target_depth.round() as u64);
     match state {
+        State::Away if scene.is_embedded => {
+            format!("{tier} refused: the queue's file cannot be written; {depth} wait in it")
+        }
         State::Away => {
             format!("{tier} refused: the backend is away; {depth} were waiting when it was last read")
         }

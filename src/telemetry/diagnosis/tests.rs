@@ -37,6 +37,7 @@ fn scene<'a>(tier: Tier, report: &'a TickReport, settings: &'a TierSettings) -> 
         usual_drain: Some(600.0),
         returns: Quantiles::default(),
         loudest: None,
+        is_embedded: false,
         outage: None,
         spooled: 0,
         yields_to: None,
@@ -120,6 +121,9 @@ fn an_outage_stands_before_all_else() {
     let said = Diagnosis::of(&away);
     assert_eq!((said.state, said.severity), (State::Away, Severity::Critical));
     assert_eq!(said.reason.unwrap(), "backend: the connection is refused");
+    let full = Diagnosis::of(&Scene { is_embedded: true, outage: Some("the disk is full"), ..away });
+    assert_eq!(full.sentence, "critical refused: the queue's file cannot be written; 7 wait in it");
+    assert!(full.advice.unwrap().starts_with("make room on the disk of embedded.path"));
     let report = TickReport { spooling: true, ..report };
     let said = Diagnosis::of(&Scene { report: &report, spooled: 1_234, ..away });
     assert_eq!((said.state, said.severity), (State::Spooling, Severity::Warning));

@@ -103,6 +103,7 @@ pub(super) fn scene<'a>(
         usual_drain: pulse.usual_drain[tier],
         returns: Quantiles::default(),
         loudest: None,
+        is_embedded: false,
         outage: None,
         spooled: 0,
         yields_to: higher_full.last().filter(|_| settings.yields),
