@@ -1,5 +1,6 @@
 //! `GET /v1/status`: everything of this moment, as JSON.
 
+mod edge;
 mod policy;
 mod share;
 mod state;
@@ -24,6 +25,7 @@ use crate::regulator::report::{Clamp, Signal, TickReport};
 use crate::runtime::lifecycle::Phase;
 use crate::server::access::key_ring::KeyRing;
 use crate::server::admin::Admin;
+use crate::server::admin::status::edge::EdgeStatus;
 use crate::server::admin::status::policy::{PolicyStatus, ShadowStatus};
 use crate::server::admin::status::share::ShareStatus;
 use crate::server::admin::status::state::{Bounds, StateStatus, scene};
@@ -32,8 +34,8 @@ use crate::server::admin::status::topic::{RetentionStatus, Topic};
 use crate::server::fields::Text;
 use crate::server::leases::reply::json;
 use crate::server::openapi::words;
-use crate::telemetry::diagnosis::{Diagnosis, Scene, edge};
-use crate::telemetry::flow::{EdgeFlow, Flow};
+use crate::telemetry::diagnosis::{Diagnosis, Scene};
+use crate::telemetry::flow::Flow;
 use crate::telemetry::latency::Quantiles;
 use crate::telemetry::metrics::Counts;
 
@@ -76,26 +78,6 @@ pub(in crate::server) struct Status<'a> {
     /// What is refused before it has a tier.
     edge: EdgeStatus,
     tiers: Tiers<'a>,
-}
-
-/// Requests that are refused before they have a tier, each second: critical work may be among them.
-#[derive(Serialize, JsonSchema)]
-struct EdgeStatus {
-    /// By the rate of one client.
-    client_limit: f64,
-    /// Since the gateway protects itself.
-    overloaded: f64,
-    /// In all.
-    refused: f64,
-    /// What it means and what to turn; null where nothing is refused so.
-    sentence: Option<String>,
-}
-
-impl From<EdgeFlow> for EdgeStatus {
-    fn from(edge: EdgeFlow) -> EdgeStatus {
-        let EdgeFlow { client_limit, overloaded, refused } = edge;
-        EdgeStatus { client_limit, overloaded, refused, sentence: edge::sentence(&edge) }
-    }
 }
 
 /// A tenant at the gate.

@@ -3,6 +3,7 @@
 use crate::regulator::settings::OnStale;
 use crate::telemetry::diagnosis::amount::{rate, seconds};
 use crate::telemetry::diagnosis::{Cause, Scene, State, name};
+use crate::telemetry::families::OVERLOADED;
 
 /// What is behind a state; nothing where nothing is wrong.
 pub(super) fn of(scene: &Scene<'_>, state: State) -> Option<Cause> {
@@ -117,8 +118,7 @@ pub(super) fn advice(scene: &Scene<'_>, state: State, cause: Cause) -> String {
             format!("talk to the tenant, or raise tenants.{tenant}.rate; it takes nothing from others")
         }
         Cause::Gateway => {
-            "see which limit in tidegate_overloaded_total, and raise it in limits where the machine has room"
-                .to_owned()
+            format!("see which limit in {}, and raise it in limits where the machine has room", OVERLOADED.name)
         }
         Cause::Backend if state == State::Failing => {
             "look at the backend, its disk and the way to it; the log says what it answers".to_owned()

@@ -1,16 +1,19 @@
 //! What is refused before it has a tier, in words.
 
 use crate::telemetry::diagnosis::amount::rate;
+use crate::telemetry::families::{JOBS_REFUSED, OVERLOADED};
 use crate::telemetry::flow::EdgeFlow;
 
 /// What to say of it, with what to turn; nothing where nothing is refused so. Critical work may be among it.
 pub fn sentence(edge: &EdgeFlow) -> Option<String> {
     let EdgeFlow { client_limit, overloaded, refused } = *edge;
     let otherwise = refused - client_limit - overloaded;
+    let protects = format!("since the gateway protects itself ({} says which of limits)", OVERLOADED.name);
+    let another = format!("for another reason ({} of tier none says which)", JOBS_REFUSED.name);
     let parts = [
         (client_limit, "by the limit of one client (limits.client_rate)"),
-        (overloaded, "since the gateway protects itself (tidegate_overloaded_total says which of limits)"),
-        (otherwise, "for another reason (tidegate_jobs_refused_total of tier none says which)"),
+        (overloaded, &*protects),
+        (otherwise, &*another),
     ];
     let parts: Vec<String> = parts
         .into_iter()
